@@ -1,0 +1,2 @@
+//! The sluice-cni binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! sluiced: the node's network in one daemon.

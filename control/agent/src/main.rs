@@ -1,0 +1,2 @@
+//! The sluiced binary.
+fn main() {}

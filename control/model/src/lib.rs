@@ -1,0 +1,1 @@
+//! Kubernetes objects to a validated model to tables.

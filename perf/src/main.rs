@@ -1,0 +1,2 @@
+//! The sluice-perf binary.
+fn main() {}

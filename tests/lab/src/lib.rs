@@ -1,0 +1,1 @@
+//! Namespaces that play nodes and pods.

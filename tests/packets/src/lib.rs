@@ -1,0 +1,1 @@
+//! Builders of packets for tests and benches.

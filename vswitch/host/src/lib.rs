@@ -1,0 +1,1 @@
+//! Network namespaces, veth, addresses, routes, neighbours and offload settings.

@@ -1,0 +1,1 @@
+//! One immutable generation of what the switch knows, and its builder.

@@ -1,0 +1,1 @@
+//! Protocol headers as checked views over bytes.

@@ -1,0 +1,1 @@
+//! The poll loop: pinned threads that own ports.
