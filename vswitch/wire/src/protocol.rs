@@ -1,0 +1,28 @@
+//! Numbers of the protocols inside IP (IANA "Assigned Internet Protocol Numbers").
+
+/// ICMP for IPv4.
+pub const ICMPV4: u8 = 1;
+/// TCP.
+pub const TCP: u8 = 6;
+/// UDP.
+pub const UDP: u8 = 17;
+/// ICMP for IPv6.
+pub const ICMPV6: u8 = 58;
+/// SCTP.
+pub const SCTP: u8 = 132;
+/// IPv6 hop-by-hop options.
+pub const HOP_BY_HOP: u8 = 0;
+/// IPv6 routing header.
+pub const ROUTING: u8 = 43;
+/// IPv6 fragment header.
+pub const FRAGMENT: u8 = 44;
+/// Encapsulating security payload: nothing behind it can be read.
+pub const ESP: u8 = 50;
+/// Authentication header.
+pub const AUTHENTICATION: u8 = 51;
+/// Nothing follows.
+pub const NO_NEXT_HEADER: u8 = 59;
+/// IPv6 destination options.
+pub const DESTINATION_OPTIONS: u8 = 60;
+/// IPv6 mobility header.
+pub const MOBILITY: u8 = 135;
