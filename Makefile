@@ -1,0 +1,58 @@
+# What a developer types and continuous integration runs. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Seconds the fuzz targets share in `make test`.
+FUZZ_SECONDS ?= 20
+
+.PHONY: help setup build lint test test-unit test-kernel test-fuzz demo clean-lab
+
+help: ## Lists the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+setup: ## Installs missing Debian packages (as root); says how to get Rust.
+	@setup/packages
+	@setup/toolchain
+
+build: setup ## Builds the programs with optimization.
+	cargo build --release -p sluiced -p sluice-cni -p sluice -p sluice-perf
+
+lint: setup ## Formatting, clippy, boundaries between crates, wiring of the tests, licences.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask deps
+	cargo xtask ci-wiring
+	@setup/lint-optional
+
+test: setup ## Everything: unit and property tests, tests on the real kernel, a bounded fuzz run. Needs root.
+	@setup/privileges make test
+	@$(MAKE) --no-print-directory test-unit test-kernel test-fuzz
+
+test-unit: setup ## Unit and property tests; needs no privileges.
+	cargo test --workspace --exclude sluice-netns
+
+test-kernel: setup ## Tests in network namespaces of their own, on the real kernel. Needs root.
+	@setup/privileges make test-kernel
+	cargo build --workspace --bins
+	cargo test -p sluice-netns -- --include-ignored --test-threads=1
+
+test-fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (20).
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+demo: setup ## Brings up pods on one node, measures between them, prints, takes all down. Needs root.
+	@setup/privileges make demo
+	@$(MAKE) --no-print-directory build
+	$(TARGET)/release/sluice-perf demo
+
+clean-lab: setup ## Takes down every lab that is up or was left behind by a crash. Needs root.
+	@setup/privileges make clean-lab
+	@for lab in /run/sluice-lab/*/; do \
+		[ -d "$$lab" ] || continue; \
+		cargo run --quiet -p sluice -- lab down --name "$$(basename "$$lab")"; \
+	done
