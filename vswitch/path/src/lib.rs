@@ -1,1 +1,29 @@
 //! What happens to a packet, stage by stage.
+//!
+//! ```text
+//! Packet --> parse --> origin --> route --> size --> rewrite --> Verdict::Forward
+//!              |         |          |        |
+//!              |         |          +--------+--> icmp: error back to the sender, the packet counted as dropped
+//!              |         +----------+-----------> reply: ARP, neighbour advertisement, echo
+//!              +---------+----------+--------+--> Verdict::Drop(DropReason)
+//! ```
+//!
+//! [`Path::run`] takes a burst and leaves a [`Verdict`] on every packet of it. The modules of the stages are declared
+//! below in packet order and only `walk` calls them; `docs/path.md` tells what each reads and decides. Nothing here
+//! allocates, locks, logs or reads a clock: time and tables are arguments.
+#![forbid(unsafe_code)]
+
+mod walk;
+
+mod budget;
+mod counts;
+mod drop_reason;
+mod packet;
+mod time;
+
+pub use budget::ErrorRate;
+pub use counts::Counts;
+pub use drop_reason::DropReason;
+pub use packet::{Checksum, Packet, Verdict};
+pub use time::Time;
+pub use walk::{Path, PathConfig};
