@@ -1,0 +1,76 @@
+//! Settings under `/proc/sys/net`, which the kernel keeps once per network namespace.
+//!
+//! Keys are written with slashes, as device names may hold dots: `net/ipv4/conf/eth0.1/rp_filter`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Failure};
+use crate::netns::{HERE, Netns};
+
+/// Sets `key` to `value` in the calling thread's namespace. The kernel looks up `/proc/sys/net` by the thread that
+/// opens it, so inside [`Netns::run`] this is that namespace's setting.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for a key this kernel lacks or of a device that does not exist, [`ErrorKind::Invalid`] for
+/// a value it refuses, [`ErrorKind::BadName`] for a key that is not below `net/`.
+pub fn set(key: &str, value: &str) -> Result<(), Error> {
+    write(key, value).map_err(|failure| Error::new("set", format!("{key}={value}"), HERE, failure))
+}
+
+/// The value of `key` in the calling thread's namespace, without the line's end.
+///
+/// # Errors
+/// As [`set`].
+pub fn get(key: &str) -> Result<String, Error> {
+    read(key).map_err(|failure| Error::new("read", key, HERE, failure))
+}
+
+/// Sets several keys, in order, in `netns`.
+///
+/// # Errors
+/// The first that fails, as [`set`]; those before it stay set.
+pub fn set_in(netns: &Netns, settings: &[(&str, &str)]) -> Result<(), Error> {
+    netns.run(|| {
+        settings.iter().try_for_each(|(key, value)| {
+            write(key, value).map_err(|failure| Error::new("set", format!("{key}={value}"), netns.label(), failure))
+        })
+    })?
+}
+
+fn write(key: &str, value: &str) -> Result<(), Failure> {
+    Ok(fs::write(path_of(key)?, value)?)
+}
+
+fn read(key: &str) -> Result<String, Failure> {
+    Ok(fs::read_to_string(path_of(key)?)?.trim_end().to_owned())
+}
+
+/// A device name is part of some keys and may come from outside: a key must not lead out of the namespace's settings.
+fn path_of(key: &str) -> Result<PathBuf, Failure> {
+    let inside = key
+        .strip_prefix("net/")
+        .is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")) && !rest.contains('\0'));
+    if !inside {
+        return Err(ErrorKind::BadName(
+            "a sysctl key starts with net/ and has slashes, for example net/ipv4/ip_forward",
+        )
+        .into());
+    }
+    Ok(Path::new("/proc/sys").join(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_outside_the_namespace_are_refused() {
+        for key in
+            ["kernel/panic", "net/../kernel/panic", "net/", "/net/ipv4", "net//ipv4", "net.ipv4.ip_forward", "net/a\0"]
+        {
+            assert!(matches!(path_of(key).unwrap_err().kind, ErrorKind::BadName(_)), "{key:?}");
+        }
+        assert_eq!(path_of("net/ipv4/conf/a.1/rp_filter").unwrap(), Path::new("/proc/sys/net/ipv4/conf/a.1/rp_filter"));
+    }
+}
