@@ -73,7 +73,7 @@ impl Headers {
     /// Length of the transport header and its payload, 0 when the frame is not IP.
     #[inline]
     pub const fn l4_len(&self) -> u32 {
-        self.ip_len.saturating_sub((self.l4_offset - self.l3_offset) as u32)
+        self.ip_len.saturating_sub(self.l4_offset.saturating_sub(self.l3_offset) as u32)
     }
 
     /// Source and destination of the IP packet, read from the `head` that was parsed. `None` when it is not IP.
