@@ -1,1 +1,32 @@
 //! Kubernetes objects to a validated model to tables.
+//!
+//! `raw::Raw --check--> Object --Index::apply--> Index --compile--> sluice_tables::Tables`
+//!
+//! Nothing here reads a file, a socket or a clock: objects are given, answers and faults come back as data. Raw types
+//! ([`raw`]) hold only the fields that Sluice reads and tolerate every other; [`raw::Raw::check`] turns them into the
+//! checked types once, and everything later takes only those.
+#![forbid(unsafe_code)]
+
+mod attachment;
+mod check;
+mod compile;
+mod fault;
+mod index;
+mod name;
+mod namespace;
+mod node;
+mod object;
+mod pod;
+mod pod_cidr;
+pub mod raw;
+
+pub use attachment::{Attachment, ContainerId, HostPort};
+pub use compile::{CompileError, Owner, compile};
+pub use fault::{Fault, FieldPath, LabelPart, Problem, Segment, Subject};
+pub use index::{Applied, Index};
+pub use name::{NameError, NamespaceName, NodeName, PodName};
+pub use namespace::Namespace;
+pub use node::Node;
+pub use object::{Key, Kind, Labels, Object};
+pub use pod::{Phase, Pod};
+pub use pod_cidr::{first_usable, last_usable};

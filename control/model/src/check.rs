@@ -1,0 +1,111 @@
+//! The checks that every kind shares: the object's name and its labels, and the gathering of faults.
+
+use crate::fault::{Fault, FieldPath, LabelPart, Problem, Subject};
+use crate::name::{NameError, NamespaceName, check_subdomain};
+use crate::object::{Kind, Labels};
+use crate::raw::Metadata;
+
+/// Gathers the faults of one object.
+pub(crate) struct Check {
+    subject: Subject,
+    faults: Vec<Fault>,
+}
+
+impl Check {
+    pub(crate) fn new(kind: Kind, metadata: &Metadata) -> Check {
+        let namespace = match kind {
+            Kind::Pod => Some(metadata.namespace.clone().unwrap_or_else(|| "default".to_owned())),
+            Kind::Node | Kind::Namespace => None,
+        };
+        Check { subject: Subject { kind, namespace, name: metadata.name.clone() }, faults: Vec::new() }
+    }
+
+    /// Notes a fault. Returns nothing, so that a failed check reads as one expression.
+    pub(crate) fn fault<T>(&mut self, field: FieldPath, problem: Problem) -> Option<T> {
+        self.faults.push(Fault { subject: self.subject.clone(), field, problem });
+        None
+    }
+
+    /// `metadata.name`, checked by the kind's own constructor.
+    pub(crate) fn name<T>(
+        &mut self,
+        metadata: &Metadata,
+        make: impl FnOnce(&str) -> Result<T, NameError>,
+    ) -> Option<T> {
+        self.text(FieldPath::of(&["metadata", "name"]), metadata.name.as_deref(), make)
+    }
+
+    /// `metadata.namespace`, "default" when it is not written.
+    pub(crate) fn namespace(&mut self, metadata: &Metadata) -> Option<NamespaceName> {
+        let written = metadata.namespace.as_deref().unwrap_or("default");
+        self.text(FieldPath::of(&["metadata", "namespace"]), Some(written), NamespaceName::new)
+    }
+
+    /// A text that must be there and be a name.
+    pub(crate) fn text<T>(
+        &mut self,
+        field: FieldPath,
+        text: Option<&str>,
+        make: impl FnOnce(&str) -> Result<T, NameError>,
+    ) -> Option<T> {
+        let Some(text) = text else { return self.fault(field, Problem::Missing) };
+        match make(text) {
+            Ok(name) => Some(name),
+            Err(reason) => self.fault(field, Problem::BadName { value: text.to_owned(), reason }),
+        }
+    }
+
+    /// `metadata.labels`; a label without a value has the empty one.
+    pub(crate) fn labels(&mut self, metadata: &Metadata) -> Labels {
+        let mut labels = Labels::new();
+        for (key, value) in metadata.labels.iter().flatten() {
+            let field = FieldPath::of(&["metadata", "labels"]).key(key);
+            let value = value.clone().unwrap_or_default();
+            if !is_label_key(key) {
+                self.fault::<()>(field, Problem::BadLabel { value: key.clone(), part: LabelPart::Key });
+            } else if !value.is_empty() && !is_label_text(&value) {
+                self.fault::<()>(field, Problem::BadLabel { value, part: LabelPart::Value });
+            } else {
+                labels.insert(key.clone(), value);
+            }
+        }
+        labels
+    }
+
+    /// The object when it is whole, else all faults. An object is whole when no check failed.
+    pub(crate) fn finish<T>(self, object: Option<T>) -> Result<T, Vec<Fault>> {
+        match object {
+            Some(object) if self.faults.is_empty() => Ok(object),
+            _ => Err(self.faults),
+        }
+    }
+}
+
+/// Labels and selectors, Kubernetes: an optional DNS prefix and a slash before the name.
+fn is_label_key(key: &str) -> bool {
+    match key.split_once('/') {
+        Some((prefix, name)) => check_subdomain(prefix).is_ok() && is_label_text(name),
+        None => is_label_text(key),
+    }
+}
+
+fn is_label_text(text: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
+    let inner = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    inner && text.len() <= 63 && edge(text.bytes().next()) && edge(text.bytes().last())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_keys_may_have_a_dns_prefix() {
+        for good in ["app", "app.kubernetes.io/name", "a-b_c.d", "X"] {
+            assert!(is_label_key(good), "{good}");
+        }
+        for bad in ["", "/x", "a/", "a/b/c", "-a", "a-", "A.B/c", "a b", &"x".repeat(64)] {
+            assert!(!is_label_key(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The objects in force, and the questions asked of them. Synchronous and in memory: one apply or delete at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use crate::fault::{Fault, FieldPath, Problem, Subject};
+use crate::name::{NamespaceName, NodeName, PodName};
+use crate::namespace::Namespace;
+use crate::node::Node;
+use crate::object::{Key, Kind, Labels, Object};
+use crate::pod::Pod;
+use crate::pod_cidr::overlap;
+
+/// What an [`Index::apply`] changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The object is new.
+    Added,
+    /// The object was there and is different now.
+    Changed,
+    /// The object was there and is the same.
+    Unchanged,
+}
+
+/// All objects in force, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    nodes: BTreeMap<NodeName, Node>,
+    pods: BTreeMap<PodName, Pod>,
+    namespaces: BTreeMap<NamespaceName, Namespace>,
+    /// Pods that name a node, by that node: always what `pods` says.
+    pods_of_node: BTreeMap<NodeName, BTreeSet<PodName>>,
+}
+
+impl Index {
+    /// An index with no objects.
+    pub fn new() -> Index {
+        Index::default()
+    }
+
+    /// Takes an object, new or in place of the one of its name.
+    pub fn apply(&mut self, object: Object) -> Applied {
+        match object {
+            Object::Node(node) => put(&mut self.nodes, node.name.clone(), node).0,
+            Object::Namespace(namespace) => put(&mut self.namespaces, namespace.name.clone(), namespace).0,
+            Object::Pod(pod) => {
+                let (name, node) = (pod.name.clone(), pod.node.clone());
+                let (applied, old) = put(&mut self.pods, name.clone(), pod);
+                self.unlink(&name, old.and_then(|old| old.node));
+                if let Some(node) = node {
+                    self.pods_of_node.entry(node).or_default().insert(name);
+                }
+                applied
+            }
+        }
+    }
+
+    /// Forgets an object. Returns it, or `None` when there was none.
+    pub fn delete(&mut self, key: &Key) -> Option<Object> {
+        match key {
+            Key::Node(name) => self.nodes.remove(name).map(Object::Node),
+            Key::Namespace(name) => self.namespaces.remove(name).map(Object::Namespace),
+            Key::Pod(name) => {
+                let pod = self.pods.remove(name)?;
+                self.unlink(name, pod.node.clone());
+                Some(Object::Pod(pod))
+            }
+        }
+    }
+
+    fn unlink(&mut self, pod: &PodName, node: Option<NodeName>) {
+        let Some(node) = node else { return };
+        if let Some(pods) = self.pods_of_node.get_mut(&node) {
+            pods.remove(pod);
+            if pods.is_empty() {
+                self.pods_of_node.remove(&node);
+            }
+        }
+    }
+
+    /// The Node of this name.
+    pub fn node(&self, name: &NodeName) -> Option<&Node> {
+        self.nodes.get(name)
+    }
+
+    /// All Nodes, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// The Pod of this name.
+    pub fn pod(&self, name: &PodName) -> Option<&Pod> {
+        self.pods.get(name)
+    }
+
+    /// All Pods, by namespace and name.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values()
+    }
+
+    /// The Pods bound to a node, by namespace and name, whether or not the Node itself is known.
+    pub fn pods_of_node(&self, node: &NodeName) -> impl Iterator<Item = &Pod> {
+        self.pods_of_node.get(node).into_iter().flatten().filter_map(|name| self.pods.get(name))
+    }
+
+    /// The Namespace of this name.
+    pub fn namespace(&self, name: &NamespaceName) -> Option<&Namespace> {
+        self.namespaces.get(name)
+    }
+
+    /// The labels of a Namespace, or `None` when it is not known.
+    pub fn namespace_labels(&self, name: &NamespaceName) -> Option<&Labels> {
+        self.namespaces.get(name).map(|namespace| &namespace.labels)
+    }
+
+    /// How many objects of a kind there are.
+    pub fn count(&self, kind: Kind) -> usize {
+        match kind {
+            Kind::Node => self.nodes.len(),
+            Kind::Pod => self.pods.len(),
+            Kind::Namespace => self.namespaces.len(),
+        }
+    }
+
+    /// What is wrong between objects that are each good alone: pod networks that two Nodes share. The fault is of the
+    /// network that comes later in the order of addresses, the shorter prefix first, then of names.
+    pub fn faults(&self) -> Vec<Fault> {
+        let networks = |node: &Node| node.pod_cidrs.clone().into_iter().enumerate();
+        let mut all: Vec<(IpNet, &NodeName, usize)> =
+            self.nodes.values().flat_map(|node| networks(node).map(|(i, net)| (net, &node.name, i))).collect();
+        // Networks nest or lie apart, so in this order every holder of a network is on the stack when it comes.
+        all.sort_by_key(|(net, name, _)| (net.network(), net.prefix_len(), *name));
+        let mut open: Vec<(IpNet, &NodeName)> = Vec::new();
+        let mut faults = Vec::new();
+        for (value, name, index) in all {
+            while open.last().is_some_and(|(holder, _)| !overlap(holder, &value)) {
+                open.pop();
+            }
+            if let Some((other, node)) = open.last() {
+                faults.push(Fault {
+                    subject: Subject { kind: Kind::Node, namespace: None, name: Some(name.as_str().to_owned()) },
+                    field: FieldPath::of(&["spec", "podCIDRs"]).index(index),
+                    problem: Problem::OverlapsNode { value, other: *other, node: (*node).clone() },
+                });
+            }
+            open.push((value, name));
+        }
+        faults
+    }
+}
+
+fn put<K: Ord, V: PartialEq + Clone>(map: &mut BTreeMap<K, V>, key: K, value: V) -> (Applied, Option<V>) {
+    let same = map.get(&key) == Some(&value);
+    match map.insert(key, value) {
+        None => (Applied::Added, None),
+        Some(old) if same => (Applied::Unchanged, Some(old)),
+        Some(old) => (Applied::Changed, Some(old)),
+    }
+}
