@@ -17,6 +17,7 @@
 pub mod arp;
 pub mod corrupt;
 mod ethernet;
+pub mod every_view;
 pub mod fragment;
 mod ip;
 pub mod ndp;
