@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# The programs. Named one by one: with --workspace, cargo would build them with features that only tests ask for.
+PROGRAMS := -p sluiced -p sluice-cni -p sluice -p sluice-perf
 # Seconds the fuzz targets share in `make test`.
 FUZZ_SECONDS ?= 20
 
@@ -21,7 +23,7 @@ setup: ## Installs missing Debian packages (as root); says how to get Rust.
 	@setup/toolchain
 
 build: setup ## Builds the programs with optimization.
-	cargo build --release -p sluiced -p sluice-cni -p sluice -p sluice-perf
+	cargo build --release $(PROGRAMS)
 
 lint: setup ## Formatting, clippy, boundaries between crates, wiring of the tests, licences.
 	cargo fmt --all --check
@@ -39,7 +41,7 @@ test-unit: setup ## Unit and property tests; needs no privileges.
 
 test-kernel: setup ## Tests in network namespaces of their own, on the real kernel. Needs root.
 	@setup/privileges make test-kernel
-	cargo build --workspace --bins
+	cargo build $(PROGRAMS)
 	cargo test -p sluice-netns -- --include-ignored --test-threads=1
 
 test-fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (20).

@@ -2,8 +2,9 @@
 //!
 //! `cargo xtask deps` holds the boundaries between the crates (which may depend on which, where `unsafe` may stand, how
 //! long a file may grow); `cargo xtask ci-wiring` shows that no source file and no test is left out of the build and
-//! of `make test`. Each rule is a pure function from facts to violations; only `workspace` and `tree` read the disk.
+//! of `make test`, and that the tests which the promises name exist. Each rule is a pure function from facts to violations; only `workspace` and `tree` read the disk.
 
+mod documents;
 mod edges;
 mod graph;
 mod layers;
@@ -41,14 +42,17 @@ impl Check {
         let workspace = workspace::Workspace::read()?;
         match self {
             Check::Deps => {
+                let files = tree::read(&workspace.root)?;
                 let mut found = edges::check(&workspace.graph);
-                found.extend(sources::check(&tree::read(&workspace.root)?));
+                found.extend(sources::check(&files));
+                found.extend(documents::unsafe_rows(&files));
                 Ok(found)
             }
             Check::CiWiring => {
                 let files = tree::read(&workspace.root)?;
                 let mut found = reach::check(&workspace.targets, &files);
                 found.extend(wiring::check(&files, &workspace.folders));
+                found.extend(documents::promised_tests(&files));
                 Ok(found)
             }
         }

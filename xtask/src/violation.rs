@@ -31,6 +31,10 @@ pub(crate) enum Violation {
     DisabledTarget { package: String, target: String },
     /// Ignored tests of a package that no make target runs.
     UnrunIgnored { package: String, file: String, line: usize },
+    /// A test named in the promises that does not exist.
+    UnkeptPromise { test: String },
+    /// A module with `unsafe` that the table in `docs/unsafe.md` leaves out.
+    UnlistedUnsafe { file: String },
     /// A make target that continuous integration has to call and does not.
     UncalledTarget { target: &'static str, file: &'static str },
 }
@@ -79,6 +83,10 @@ impl fmt::Display for Violation {
                 "{file}:{line}: ignored test, and no line of the Makefile or its scripts runs the ignored tests of {package} \
                  (cargo test -p {package} ... -- --ignored, or --include-ignored)"
             ),
+            Violation::UnkeptPromise { test } => {
+                write!(f, "docs/promises.md: no test {test}; name the test that shows the claim, or mark it pending")
+            }
+            Violation::UnlistedUnsafe { file } => write!(f, "{file}: holds unsafe and has no row in docs/unsafe.md"),
             Violation::UncalledTarget { target, file } => write!(f, "{file}: does not call `make {target}`"),
         }
     }
