@@ -9,6 +9,7 @@ use netlink_packet_core::{
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
 
 use crate::error::{ErrorKind, Failure};
 
@@ -18,6 +19,9 @@ const RECEIVE_BYTES: usize = 128 * 1024;
 
 /// How often a dump that was disturbed by a concurrent change (NLM_F_DUMP_INTR) is asked again.
 const DUMP_TRIES: usize = 8;
+
+/// Has the kernel tell a datagram's length even when it did not fit.
+const WHOLE_LENGTH: i32 = MsgFlags::MSG_TRUNC.bits();
 
 /// `NLMSGERR_ATTR_MSG` of `include/uapi/linux/netlink.h`.
 const ERROR_TEXT: u16 = 1;
@@ -121,7 +125,7 @@ impl Connection {
         let Self { socket, received, .. } = self;
         let length = uninterrupted(|| {
             received.clear();
-            socket.recv(received, libc_msg_trunc())
+            socket.recv(received, WHOLE_LENGTH)
         })?;
         if length > received.len() {
             return Err(Failure::undecodable(format!("an answer of {length} bytes did not fit the receive buffer")));
@@ -236,7 +240,114 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// MSG_TRUNC: the whole length is returned even when the buffer was too small.
-fn libc_msg_trunc() -> i32 {
-    nix::sys::socket::MsgFlags::MSG_TRUNC.bits()
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::{Emitable, NLMSG_DONE, NLMSG_ERROR};
+    use netlink_packet_route::RouteNetlinkMessage;
+    use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+
+    use super::*;
+
+    const NEW_LINK: u16 = 16;
+    const SEQUENCE: u32 = 7;
+
+    fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(flags.to_ne_bytes());
+        bytes.extend(sequence.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn link(flags: u16, sequence: u32) -> Vec<u8> {
+        let mut inner = LinkMessage::default();
+        inner.attributes.push(LinkAttribute::IfName("eth0".to_owned()));
+        let mut payload = vec![0; inner.buffer_len()];
+        inner.emit(&mut payload);
+        message(NEW_LINK, flags, sequence, &payload)
+    }
+
+    fn refused(code: i32, text: &str) -> Vec<u8> {
+        let mut payload = code.to_ne_bytes().to_vec();
+        payload.extend([0; QUOTED_HEADER]);
+        let mut value = text.as_bytes().to_vec();
+        value.push(0);
+        let nla = DefaultNla::new(ERROR_TEXT, value);
+        let at = payload.len();
+        payload.resize(at + nla.buffer_len(), 0);
+        nla.emit(&mut payload[at..]);
+        message(NLMSG_ERROR, 0, SEQUENCE, &payload)
+    }
+
+    fn read(datagram: &[u8]) -> (Progress, Answer<RouteNetlinkMessage>, Option<Failure>) {
+        let mut answer = Answer { messages: Vec::new(), torn: false };
+        let mut failure = None;
+        let progress = read_datagram(datagram, SEQUENCE, &mut answer, &mut failure);
+        (progress, answer, failure)
+    }
+
+    #[test]
+    fn an_answer_ends_with_done_or_an_acknowledgement() {
+        for (kind, payload) in [(NLMSG_DONE, &[0; 4][..]), (NLMSG_ERROR, &[0; 20][..])] {
+            let datagram = [link(0, SEQUENCE), link(0, SEQUENCE)].concat();
+            let (progress, answer, failure) = read(&datagram);
+            assert!(progress == Progress::More && failure.is_none());
+            assert_eq!(answer.messages.len(), 2);
+            let (progress, answer, failure) = read(&[datagram, message(kind, 0, SEQUENCE, payload)].concat());
+            assert!(progress == Progress::End && failure.is_none() && !answer.torn);
+            assert_eq!(answer.messages.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_refusal_carries_the_errno_and_the_kernels_words() {
+        let (progress, _, failure) = read(&refused(-17, "Name not unique"));
+        let failure = failure.unwrap();
+        assert_eq!((progress, failure.kind), (Progress::End, ErrorKind::Exists));
+        assert_eq!(failure.explanation.as_deref(), Some("Name not unique"));
+        let (_, _, failure) = read(&message(NLMSG_DONE, 0, SEQUENCE, &(-1i32).to_ne_bytes()));
+        assert_eq!(failure.unwrap().kind, ErrorKind::NotPermitted);
+        // The most negative code has no positive counterpart.
+        let (_, _, failure) = read(&refused(i32::MIN, ""));
+        assert!(matches!(failure.unwrap().kind, ErrorKind::Errno(_)));
+    }
+
+    #[test]
+    fn messages_of_another_request_are_passed_over() {
+        let (progress, answer, _) = read(&[link(0, 6), message(NLMSG_DONE, 0, 6, &[0; 4]), link(0, SEQUENCE)].concat());
+        assert_eq!((progress, answer.messages.len()), (Progress::More, 1));
+    }
+
+    #[test]
+    fn a_dump_that_was_disturbed_is_noticed() {
+        let (_, answer, _) = read(&[link(0, SEQUENCE), link(NLM_F_DUMP_INTR, SEQUENCE)].concat());
+        assert!(answer.torn);
+    }
+
+    #[test]
+    fn an_undecodable_message_fails_the_answer_but_is_stepped_over() {
+        let short = message(NEW_LINK, 0, SEQUENCE, &[0; 3]);
+        let (progress, answer, failure) =
+            read(&[short, link(0, SEQUENCE), message(NLMSG_DONE, 0, SEQUENCE, &[0; 4])].concat());
+        assert_eq!((progress, answer.messages.len()), (Progress::End, 1));
+        assert_eq!(failure.unwrap().kind, ErrorKind::Undecodable);
+    }
+
+    #[test]
+    fn a_datagram_cut_or_lying_anywhere_never_panics() {
+        let whole = [link(0, SEQUENCE), refused(-17, "Name not unique")].concat();
+        for length in 0..whole.len() {
+            read(&whole[..length]);
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 3, 15, 0x7f, 0x80, 0xff] {
+                let mut lying = whole.clone();
+                lying[at] = value;
+                read(&lying);
+            }
+        }
+    }
 }
