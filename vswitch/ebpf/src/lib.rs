@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData, XskMap};
 use aya::programs::xdp::XdpLinkId;
-use aya::programs::{ProgramError, Xdp, XdpFlags};
+use aya::programs::{ProgramError, Xdp, XdpMode as AyaMode};
 use thiserror::Error;
 
 /// Devices that can be registered at once. Keep in step with `MAX_PORTS` in `port.bpf.c`.
@@ -62,12 +62,10 @@ pub enum EbpfError {
 }
 
 /// The loaded program with its maps.
-#[derive(Debug)]
 pub struct Program {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     ebpf: Ebpf,
     slots: HashMap<MapData, u32, u32>,
@@ -94,6 +92,12 @@ impl Attachment {
     /// The device.
     pub fn ifindex(&self) -> u32 {
         self.ifindex
+    }
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Program").finish_non_exhaustive()
     }
 }
 
@@ -172,8 +176,8 @@ impl Program {
 
 impl Inner {
     fn attach(&mut self, ifindex: u32, mode: XdpMode) -> Result<XdpLinkId, ProgramError> {
-        let flags = if mode == XdpMode::Native { XdpFlags::DRV_MODE } else { XdpFlags::SKB_MODE };
+        let mode = if mode == XdpMode::Native { AyaMode::Driver } else { AyaMode::Skb };
         let program = self.ebpf.program_mut("port").ok_or(ProgramError::NotLoaded)?;
-        <&mut Xdp>::try_from(program)?.attach_to_if_index(ifindex, flags)
+        <&mut Xdp>::try_from(program)?.attach_to_if_index(ifindex, mode)
     }
 }

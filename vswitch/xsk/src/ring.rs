@@ -49,6 +49,16 @@ pub(crate) enum Backing {
     Plain(std::sync::Arc<Mapping>),
 }
 
+impl Backing {
+    fn mapping(&self) -> &Mapping {
+        match self {
+            Backing::Kernel(mapping) => mapping,
+            #[cfg(feature = "pair")]
+            Backing::Plain(mapping) => mapping,
+        }
+    }
+}
+
 /// Where a ring's words lie in its mapping, in bytes (`struct xdp_ring_offset`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
@@ -75,11 +85,7 @@ unsafe impl<T: Entry> Send for Words<T> {}
 impl<T: Entry> Words<T> {
     /// Checks that everything `layout` names lies inside the mapping and is aligned.
     fn new(backing: Backing, layout: Layout, size: u32) -> Option<Words<T>> {
-        let mapping: &Mapping = match &backing {
-            Backing::Kernel(m) => m,
-            #[cfg(feature = "pair")]
-            Backing::Plain(m) => m,
-        };
+        let mapping = backing.mapping();
         let base = mapping.as_ptr();
         let word = |offset: usize| -> Option<NonNull<AtomicU32>> {
             let fits = offset.checked_add(4).is_some_and(|end| end <= mapping.len()) && offset.is_multiple_of(4);
