@@ -67,11 +67,18 @@ impl Counts {
     /// Whether every packet that came in is accounted for exactly once.
     #[must_use]
     pub fn is_balanced(&self) -> bool {
-        self.received == self.forwarded + self.replies() + self.dropped_in_all()
+        self.received == self.forwarded + self.replies() + self.dropped_in_all() - self.dropped_by_worker()
     }
 
+    /// Packets that the worker dropped: before the path saw them, or after it had counted them as forwarded or replied to.
+    #[must_use]
+    pub fn dropped_by_worker(&self) -> u64 {
+        self.drops[DropReason::FIRST_OF_WORKER..].iter().sum()
+    }
+
+    /// Counts one packet dropped for `reason`.
     #[inline]
-    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+    pub fn count_drop(&mut self, reason: DropReason) {
         self.drops[reason.index()] += 1;
     }
 }

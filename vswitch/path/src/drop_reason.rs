@@ -49,7 +49,7 @@ drop_reasons! {
     TrailingBytes = 8, "trailing_bytes";
     /// The source MAC is not the port's.
     SpoofedMac = 9, "spoofed_mac";
-    /// The source address is none of the port's, or from the host a pod's or the gateway's.
+    /// The source address is none of the pod's; or, from the host, a pod's or the gateway's.
     SpoofedAddress = 10, "spoofed_address";
     /// The sender MAC or address in an ARP packet is not the port's.
     SpoofedArp = 11, "spoofed_arp";
@@ -105,9 +105,24 @@ drop_reasons! {
     NeedsFragmenting = 36, "needs_fragmenting";
     /// The frame has no room for the reply.
     NoRoom = 37, "no_room";
+    /// From the host, a source that no host has: unspecified, loopback, multicast or broadcast (RFC 1812 section 5.3.7).
+    MartianSource = 43, "martian_source";
+    /// The tx ring of the port it was forwarded to had no room, also after a kick.
+    TxRingFull = 64, "tx_ring_full";
+    /// The port it was forwarded to is in the tables but on no worker (being attached or removed).
+    PortNotAttached = 65, "port_not_attached";
+    /// The ring to the worker that owns the port it was forwarded to had no room.
+    HandoffFull = 66, "handoff_full";
+    /// It came in more frames than a packet may have.
+    ChainTooLong = 67, "chain_too_long";
+    /// It has more frames than the port it was forwarded to takes (multi-buffer is off).
+    ChainRefused = 68, "chain_refused";
 }
 
 impl DropReason {
+    /// Reasons from this number on are the worker's: before the path has seen the packet, or after it decided to forward it.
+    pub const FIRST_OF_WORKER: usize = 64;
+
     /// Length of an array indexed by [`DropReason::index`]: one more than the highest number, holes included.
     pub const COUNT: usize = Self::ALL[Self::ALL.len() - 1].index() + 1;
 

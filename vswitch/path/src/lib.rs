@@ -15,15 +15,34 @@
 
 mod walk;
 
+// The stages, in packet order. The blank lines keep rustfmt from sorting them.
+mod parse;
+
+mod origin;
+
+mod route;
+
+mod size;
+
+mod rewrite;
+
+// The other ways out.
+mod exit;
+mod icmp;
+mod reply;
+
 mod budget;
 mod counts;
 mod drop_reason;
 mod packet;
 mod time;
 
+#[cfg(test)]
+mod fixture;
+
 pub use budget::ErrorRate;
 pub use counts::Counts;
 pub use drop_reason::DropReason;
 pub use packet::{Checksum, Packet, Verdict};
 pub use time::Time;
-pub use walk::{Path, PathConfig};
+pub use walk::{Path, PathConfig, STAGES};

@@ -1,9 +1,14 @@
-//! The way of a packet.
+//! The way of a packet: the one place that calls the stages.
 
 use sluice_tables::Tables;
 
 use crate::budget::{Budget, ErrorRate};
-use crate::{Counts, DropReason, Packet, Time, Verdict};
+use crate::exit::Exit;
+use crate::{Checksum, Counts, DropReason, Packet, Time, Verdict, icmp, origin, parse, reply, rewrite, route, size};
+
+/// The stages in the order a packet passes them. `walk`, the modules of this crate and the sections of `docs/path.md`
+/// are held to it by a test.
+pub const STAGES: [&str; 5] = ["parse", "origin", "route", "size", "rewrite"];
 
 /// What of the path can be configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,11 +32,78 @@ impl Path {
 
     /// Decides on every packet of `burst`. `now` and `tables` hold for all of it.
     pub fn run(&mut self, now: Time, tables: &Tables, counts: &mut Counts, burst: &mut [Packet<'_>]) {
-        let _ = (now, tables, &mut self.errors);
         for packet in burst {
             counts.received += 1;
-            counts.count_drop(DropReason::Undecided);
-            packet.decide(Verdict::Drop(DropReason::Undecided));
+            let verdict = match walk(tables, packet) {
+                Ok(verdict) => {
+                    counts.forwarded += 1;
+                    counts.forwarded_bytes += packet.total_len() as u64;
+                    verdict
+                }
+                Err(exit) => self.leave(now, tables, counts, packet, &exit),
+            };
+            packet.decide(verdict);
         }
     }
+
+    /// What is done with a packet that is not sent on.
+    #[inline(never)]
+    fn leave(
+        &mut self,
+        now: Time,
+        tables: &Tables,
+        counts: &mut Counts,
+        packet: &mut Packet<'_>,
+        exit: &Exit<'_>,
+    ) -> Verdict {
+        let gateway = tables.gateway();
+        let port = match exit {
+            Exit::Drop(reason) => return drop_as(*reason, counts),
+            Exit::ReplyArp { arp, port } => {
+                reply::arp(packet, gateway, arp);
+                counts.arp_replies += 1;
+                port
+            }
+            Exit::ReplyNeighbour { solicitor, port } => {
+                if !reply::neighbour(packet, gateway, port, *solicitor) {
+                    return drop_as(DropReason::NoRoom, counts);
+                }
+                counts.neighbour_replies += 1;
+                port
+            }
+            Exit::ReplyEcho(arrival) => {
+                reply::echo(packet, gateway, arrival);
+                counts.echo_replies += 1;
+                arrival.port
+            }
+            Exit::Refuse { reason, failure, arrival } => {
+                let dropped = drop_as(*reason, counts);
+                if !icmp::is_due(packet.head(), &arrival.ip) {
+                    return dropped;
+                }
+                if !self.errors.take(now) || !icmp::error(packet, gateway, arrival, *failure) {
+                    counts.icmp_errors_withheld += 1;
+                    return dropped;
+                }
+                counts.icmp_errors += 1;
+                arrival.port
+            }
+        };
+        Verdict::Forward { port: port.id, checksum: Checksum::Complete }
+    }
+}
+
+/// A packet that comes through all stages is sent on; the stage that ends its way otherwise says how.
+#[inline]
+fn walk<'t>(tables: &'t Tables, packet: &mut Packet<'_>) -> Result<Verdict, Exit<'t>> {
+    let parsed = parse::run(packet)?;
+    let arrival = origin::run(tables, packet, parsed)?;
+    let egress = route::run(tables, packet, &arrival)?;
+    size::run(packet, &arrival, egress)?;
+    Ok(rewrite::run(packet, &arrival, egress, tables.gateway()))
+}
+
+fn drop_as(reason: DropReason, counts: &mut Counts) -> Verdict {
+    counts.count_drop(reason);
+    Verdict::Drop(reason)
 }

@@ -43,7 +43,8 @@ pub enum TablesError {
         /// Its port.
         port: PortId,
     },
-    /// An address that no port may have: the gateway's, multicast, loopback, unspecified or link-local.
+    /// An address that no port may have, because no router forwards to it: this-network, loopback, link-local (the
+    /// gateway's among them), multicast, reserved, or an IPv4 address mapped into IPv6.
     #[error("address {address} of {port} cannot be a port's: take a unicast address that is not link-local")]
     UnusableAddress {
         /// The address in question.
@@ -175,12 +176,15 @@ fn check_port(port: &Port, gateway: &Gateway, pod_cidrs: &[IpNet]) -> Result<(),
     Ok(())
 }
 
+/// The path relies on this: an address that has a port is not martian, so the path need not ask.
 fn is_usable(address: IpAddr) -> bool {
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
-    };
-    !(link_local || address.is_multicast() || address.is_loopback() || address.is_unspecified())
+    match address {
+        IpAddr::V4(v4) => !matches!(v4.octets(), [0 | 127 | 224..=255, ..] | [169, 254, ..]),
+        IpAddr::V6(v6) => {
+            let mapped = v6.to_ipv4_mapped().is_some();
+            !(v6.is_unicast_link_local() || v6.is_multicast() || v6.is_loopback() || v6.is_unspecified() || mapped)
+        }
+    }
 }
 
 fn host_slot(ports: &[Port]) -> Result<Option<Slot>, TablesError> {

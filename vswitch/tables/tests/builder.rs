@@ -98,6 +98,8 @@ fn refuses_addresses_that_cannot_be_a_ports() {
         "224.0.0.1",
         "ff02::1",
         "255.255.255.255",
+        "0.1.2.3",
+        "240.0.0.1",
         "::ffff:10.1.0.1",
     ];
     for text in unusable {
