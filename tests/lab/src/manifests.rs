@@ -1,0 +1,97 @@
+//! The few fields of Kubernetes manifests that a lab needs. What the nodes do with them is the agents' business.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::LabError;
+
+/// One document of a manifest.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Object {
+    pub(crate) kind: String,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: Spec,
+    pub(crate) status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Metadata {
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) uid: Option<String>,
+}
+
+/// The `spec` of a Pod; other kinds' fields are passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Spec {
+    pub(crate) node_name: Option<String>,
+}
+
+/// The `status` of a Node.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    pub(crate) addresses: Vec<NodeAddress>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NodeAddress {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) address: String,
+}
+
+/// Every document of the `.yaml`, `.yml` and `.json` files of a directory, in the order of the files' names.
+pub(crate) fn read(directory: &Path) -> Result<Vec<Object>, LabError> {
+    let fail = |source| LabError::ManifestDirectory { directory: directory.to_owned(), source };
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(directory).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml" | "json")) && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut objects = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).map_err(LabError::file("read", &file))?;
+        objects.extend(parse(&text).map_err(|reason| LabError::Manifest { file, reason })?);
+    }
+    Ok(objects)
+}
+
+fn parse(text: &str) -> Result<Vec<Object>, String> {
+    let documents: Vec<Option<Object>> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
+    Ok(documents.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn objects(text: &str) -> Vec<Object> {
+        parse(text).expect("well-formed")
+    }
+
+    #[test]
+    fn documents_with_fields_we_do_not_know_are_read() {
+        let found =
+            objects("kind: Pod\nmetadata: {name: a, labels: {x: y}}\nspec: {nodeName: n, containers: []}\n---\n");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].spec.node_name.as_deref(), Some("n"));
+        assert!(objects("# only a comment\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_refused_with_its_line() {
+        let reason = parse("kind: Pod\nmetadata: [\n").expect_err("not YAML");
+        assert!(reason.contains("line"), "{reason}");
+        assert!(parse("- just\n- a list\n").is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! Making and removing what plays a node.
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use ipnet::IpNet;
+use sluice_host::{AddressSpec, LinkChange, Netlink, Netns, sysctl};
+
+use crate::agent;
+use crate::error::LabError;
+use crate::inhabitants;
+use crate::process::{ProcessId, end_all};
+use crate::record::NodeRecord;
+use crate::topology::Node;
+use crate::up::{Change, Running};
+
+/// Brings one node to where the manifests want it, its agent running and ready.
+pub(crate) fn raise(running: &mut Running<'_>, name: &str, node: &Node) -> Result<(), LabError> {
+    let known = running.record.nodes.get(name);
+    let agent = known.and_then(|node| node.agent).filter(|agent| agent.is_running());
+    let record = NodeRecord { netns: node.netns.clone(), addresses: node.addresses.clone(), agent };
+    running.record.nodes.insert(name.to_owned(), record);
+    running.save()?;
+
+    let netns = open_or_create(&node.netns)?;
+    furnish(&netns, &node.addresses)?;
+    let layout = running.layout;
+    let changed = agent::configure(&running.options.agent, layout, name, &running.record.manifests)?;
+    if let Some(agent) = agent {
+        if !changed {
+            return agent::wait_ready(layout, name, None, &running.options.stop);
+        }
+        end(running, &[agent])?;
+    }
+    let start = Instant::now();
+    let mut child = agent::start(&running.options.binaries.sluiced, layout, name, &netns)?;
+    if let Some(node) = running.record.nodes.get_mut(name) {
+        node.agent = ProcessId::of(child.id());
+    }
+    running.save()?;
+    agent::wait_ready(layout, name, Some(&mut child), &running.options.stop)?;
+    let millis = start.elapsed().as_secs_f64() * 1000.0;
+    running.report(Change::AgentStarted { node: name.to_owned(), again: agent.is_some(), millis });
+    Ok(())
+}
+
+/// Removes one node and everything of it.
+pub(crate) fn remove(running: &mut Running<'_>, name: &str) -> Result<(), LabError> {
+    let Some(node) = running.record.nodes.get(name).cloned() else { return Ok(()) };
+    let mut processes: Vec<ProcessId> = node.agent.into_iter().collect();
+    processes.extend(inhabitants::of(std::slice::from_ref(&node.netns)));
+    end(running, &processes)?;
+    delete_netns(&node.netns)?;
+    let directory = running.layout.node(name);
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(LabError::file("remove", directory)(error));
+        }
+        _ => {}
+    }
+    running.record.nodes.remove(name);
+    running.save()?;
+    running.report(Change::NodeRemoved { node: name.to_owned() });
+    Ok(())
+}
+
+fn end(running: &Running<'_>, processes: &[ProcessId]) -> Result<(), LabError> {
+    let left = end_all(processes);
+    if left.is_empty() {
+        return Ok(());
+    }
+    let pids = left.iter().map(|process| process.pid).collect();
+    Err(LabError::Immortal { name: running.options.name.to_string(), pids })
+}
+
+/// Opens a namespace, making it when it is missing and anew when a crash left only its file.
+pub(crate) fn open_or_create(name: &str) -> Result<Netns, LabError> {
+    match Netns::open_named(name) {
+        Ok(netns) => Ok(netns),
+        Err(error) if error.is_absent() => Ok(Netns::create(name)?),
+        Err(error) if *error.kind() == sluice_host::ErrorKind::NotANamespace => {
+            Netns::delete(name)?;
+            Ok(Netns::create(name)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Deletes a namespace's name; it being gone is what is wanted.
+pub(crate) fn delete_netns(name: &str) -> Result<(), LabError> {
+    match Netns::delete(name) {
+        Err(error) if !error.is_absent() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a node its loopback, its addresses and a router's settings.
+fn furnish(netns: &Netns, addresses: &[IpAddr]) -> Result<(), LabError> {
+    let mut netlink = Netlink::open_in(netns)?;
+    let lo = loopback_up(&mut netlink)?;
+    for address in addresses {
+        // A node has no uplink here, and loopback is the device that is always there to hold its address.
+        match netlink.add_address(lo, &AddressSpec::new(IpNet::from(*address))) {
+            Err(error) if !error.is_taken() => return Err(error.into()),
+            _ => {}
+        }
+    }
+    let forwarding = [("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")];
+    Ok(sysctl::set_in(netns, &forwarding)?)
+}
+
+/// Sets a namespace's loopback up.
+pub(crate) fn loopback_up(netlink: &mut Netlink) -> Result<sluice_host::LinkIndex, LabError> {
+    let lo = netlink.link_by_name("lo")?.index;
+    netlink.set_link(lo, &LinkChange::up())?;
+    Ok(lo)
+}
