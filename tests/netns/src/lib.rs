@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod namespaces;
+pub mod switched;
 mod wait;
 
 pub use namespaces::{Namespace, require_root};

@@ -1,1 +1,29 @@
 //! The poll loop: pinned threads that own ports.
+//!
+//! ```text
+//! control thread                 worker (one a core, run to completion)
+//! Switch::add_port  --queue-->   turn: commands -> for each port: receive -> Path::run -> send
+//! Switch::remove_port                  -> packets handed over by other workers -> kick -> reclaim -> refill -> count
+//! Publisher::publish --swap-->   idle: spin, then sleep until a port, a command or another worker wakes it
+//! ```
+//!
+//! A port belongs to exactly one worker. A packet for a port of another worker goes there over a single-producer ring.
+//! A packet costs no lock, no allocation, no log, no clock read and no system call of its own.
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod command;
+mod counters;
+mod handoff;
+mod idle;
+mod sleep;
+mod switch;
+mod transmit;
+mod worker;
+
+pub use counters::{PortSnapshot, WorkerSnapshot};
+pub use idle::IdlePolicy;
+pub use switch::{Switch, SwitchConfig, SwitchError};
+pub use worker::{Turn, Worker};
+
+pub use handoff::mesh;

@@ -1,0 +1,63 @@
+//! Rings between workers: a packet for a port of another worker goes there whole.
+use rtrb::{Consumer, Producer, RingBuffer};
+use sluice_tables::PortId;
+use sluice_xsk::{Partial, Segment};
+
+/// Segments that wait between two workers at most.
+const SEGMENTS: usize = 2048;
+
+/// One segment on its way to another worker.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) segment: Segment,
+    pub(crate) port: PortId,
+    /// Segments of the same packet that follow.
+    pub(crate) following: u16,
+    /// Set on a packet's first segment.
+    pub(crate) partial: Option<Partial>,
+}
+
+/// One worker's ends of the rings.
+#[derive(Debug)]
+pub struct Handoff {
+    /// To each worker; `None` to itself.
+    pub(crate) to: Vec<Option<Producer<Item>>>,
+    /// From each other worker.
+    pub(crate) from: Vec<Consumer<Item>>,
+}
+
+/// Rings from every worker to every other.
+pub fn mesh(workers: usize) -> Vec<Handoff> {
+    let mut ends: Vec<Handoff> = (0..workers).map(|_| Handoff { to: Vec::new(), from: Vec::new() }).collect();
+    for from in 0..workers {
+        for to in 0..workers {
+            if from == to {
+                ends[from].to.push(None);
+                continue;
+            }
+            let (producer, consumer) = RingBuffer::new(SEGMENTS);
+            ends[from].to.push(Some(producer));
+            ends[to].from.push(consumer);
+        }
+    }
+    ends
+}
+
+/// Sends a whole packet of `count` segments or nothing.
+pub(crate) fn send(
+    ring: &mut Producer<Item>,
+    packet: impl Iterator<Item = Segment>,
+    count: usize,
+    port: PortId,
+    partial: Option<Partial>,
+) -> bool {
+    let Ok(chunk) = ring.write_chunk_uninit(count) else { return false };
+    let items = packet.enumerate().map(|(i, segment)| Item {
+        segment,
+        port,
+        following: (count - 1 - i) as u16,
+        partial: if i == 0 { partial } else { None },
+    });
+    chunk.fill_from_iter(items);
+    true
+}

@@ -1,0 +1,265 @@
+//! The control side's handle on all workers.
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::fd::AsFd;
+use sluice_path::{PathConfig, Time};
+use sluice_tables::{PortId, Publisher, WorkerId};
+use sluice_xsk::{Port, Umem};
+use thiserror::Error;
+
+use crate::command::{Command, Door};
+use crate::counters::{PortCounters, PortSnapshot, WorkerCounters, WorkerSnapshot};
+use crate::handoff::mesh;
+use crate::idle::{Idle, IdlePolicy, Next};
+use crate::sleep::Sleeper;
+use crate::worker::Worker;
+
+/// How long a worker may take to answer a command.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How to run the workers.
+#[derive(Debug, Clone)]
+pub struct SwitchConfig {
+    /// One worker a core, in this order; 1 to 64.
+    pub cores: Vec<usize>,
+    /// What a worker does when it finds nothing to do.
+    pub idle: IdlePolicy,
+    /// Configuration of each worker's path.
+    pub path: PathConfig,
+}
+
+/// Why the workers do not run, or do not do as told.
+#[derive(Debug, Error)]
+pub enum SwitchError {
+    /// No core or too many.
+    #[error("{0} worker cores; give 1 to 64")]
+    Cores(usize),
+    /// A core that this process may not run on.
+    #[error("core {core} is not available to this process; available: {available:?}")]
+    NoSuchCore {
+        /// The core asked for.
+        core: usize,
+        /// The cores to choose from.
+        available: Vec<usize>,
+    },
+    /// A thread could not be pinned.
+    #[error("worker {0} could not be pinned to its core: check the cpuset and affinity of the process")]
+    Pin(WorkerId),
+    /// The kernel gave no thread or descriptor.
+    #[error("starting a worker: {0}")]
+    Start(#[from] std::io::Error),
+    /// A worker does not answer.
+    #[error("{worker} did not {what} within 5 s: it is stuck; restart the agent")]
+    Silent {
+        /// The worker.
+        worker: WorkerId,
+        /// What it was told.
+        what: String,
+    },
+    /// The port is already owned.
+    #[error("{0} is already attached")]
+    Attached(PortId),
+    /// The port is not owned.
+    #[error("{0} is not attached")]
+    NotAttached(PortId),
+}
+
+/// All workers. Dropping it stops them.
+#[derive(Debug)]
+pub struct Switch {
+    umem: Arc<Umem>,
+    cores: Vec<usize>,
+    doors: Arc<[Door]>,
+    counters: Vec<Arc<WorkerCounters>>,
+    ports: Mutex<HashMap<PortId, (WorkerId, Arc<PortCounters>)>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Switch {
+    /// Starts one pinned thread for each core.
+    pub fn start(config: SwitchConfig, umem: Arc<Umem>, publisher: &Publisher) -> Result<Switch, SwitchError> {
+        let SwitchConfig { cores, idle, path } = config;
+        if cores.is_empty() || cores.len() > 64 {
+            return Err(SwitchError::Cores(cores.len()));
+        }
+        // Listed by this thread before any is pinned: the list is the calling thread's own mask.
+        let available: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|c| c.id).collect();
+        if let Some(&core) = cores.iter().find(|core| !available.contains(core)) {
+            return Err(SwitchError::NoSuchCore { core, available });
+        }
+        let doors: Result<Vec<Door>, _> = cores.iter().map(|_| Door::new()).collect();
+        let doors: Arc<[Door]> = doors.map_err(std::io::Error::from)?.into();
+        let mut switch = Switch {
+            umem: umem.clone(),
+            cores: cores.clone(),
+            doors: doors.clone(),
+            counters: Vec::new(),
+            ports: Mutex::new(HashMap::new()),
+            threads: Vec::new(),
+        };
+        for (at, (core, handoff)) in cores.into_iter().zip(mesh(doors.len())).enumerate() {
+            let id = WorkerId(at as u8);
+            let counters = Arc::new(WorkerCounters::new());
+            switch.counters.push(counters.clone());
+            let mut worker = Worker::new(id, umem.clone(), publisher, path, handoff, doors.clone(), counters);
+            let sleeper = Sleeper::new().map_err(std::io::Error::from)?;
+            sleeper.watch(doors[at].bell().as_fd()).map_err(std::io::Error::from)?;
+            worker.sleep_with(sleeper);
+            let (pinned, pin_result) = sync_channel(1);
+            let doors = doors.clone();
+            let thread = Builder::new().name(format!("sluice-worker-{at}")).spawn(move || {
+                let _ = pinned.send(core_affinity::set_for_current(core_affinity::CoreId { id: core }));
+                run(worker, Idle::new(idle), &doors[at]);
+            })?;
+            switch.threads.push(thread);
+            if pin_result.recv() != Ok(true) {
+                return Err(SwitchError::Pin(id));
+            }
+        }
+        Ok(switch)
+    }
+
+    /// The packet memory.
+    pub fn umem(&self) -> &Arc<Umem> {
+        &self.umem
+    }
+
+    /// Which worker owns a port, or will when it is added: known before, so that the tables can say it.
+    pub fn worker_for(&self, id: PortId) -> WorkerId {
+        WorkerId((usize::from(id.0) % self.doors.len()) as u8)
+    }
+
+    /// Has the port polled by its worker; returns once it is.
+    pub fn add_port(&self, id: PortId, port: Port) -> Result<WorkerId, SwitchError> {
+        let worker = self.worker_for(id);
+        let counters = Arc::new(PortCounters::default());
+        {
+            let mut ports = self.ports();
+            if ports.contains_key(&id) {
+                port.close();
+                return Err(SwitchError::Attached(id));
+            }
+            ports.insert(id, (worker, counters.clone()));
+        }
+        let (done, answer) = sync_channel(1);
+        let told = self.tell(worker, Command::Add { id, port: Box::new(port), counters, done }, &answer);
+        if told.is_err() {
+            self.ports().remove(&id);
+        }
+        told.map(|()| worker)
+    }
+
+    /// Takes the port from its worker, closes its socket and gives every frame back; returns how many came from the kernel.
+    pub fn remove_port(&self, id: PortId) -> Result<usize, SwitchError> {
+        let worker = self.ports().get(&id).ok_or(SwitchError::NotAttached(id))?.0;
+        let (done, answer) = sync_channel(1);
+        let port = self.tell(worker, Command::Remove { id, done }, &answer)?;
+        self.ports().remove(&id);
+        Ok(port.ok_or(SwitchError::NotAttached(id))?.close())
+    }
+
+    /// Counters of every worker, read while they run.
+    pub fn counters(&self) -> Vec<WorkerSnapshot> {
+        self.counters.iter().zip(&self.cores).map(|(counters, core)| counters.read(*core)).collect()
+    }
+
+    /// Counters of one port; `None` if it is not attached.
+    pub fn port_counters(&self, id: PortId) -> Option<PortSnapshot> {
+        Some(self.ports().get(&id)?.1.read())
+    }
+
+    /// Counters of every port, by id.
+    pub fn ports_counters(&self) -> Vec<(PortId, PortSnapshot)> {
+        let mut all: Vec<(PortId, PortSnapshot)> =
+            self.ports().iter().map(|(id, (_, counters))| (*id, counters.read())).collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// Stops the workers, closes every port and waits for the threads.
+    pub fn stop(mut self) -> Result<(), SwitchError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), SwitchError> {
+        let mut result = Ok(());
+        let mut ports = Vec::new();
+        for worker in (0..self.threads.len()).map(|at| WorkerId(at as u8)) {
+            let (done, answer) = sync_channel(1);
+            match self.tell(worker, Command::Stop { done }, &answer) {
+                Ok(given_up) => ports.extend(given_up),
+                Err(error) => result = Err(error),
+            }
+        }
+        if result.is_ok() {
+            self.threads.drain(..).for_each(|thread| drop(thread.join()));
+        }
+        self.threads.clear();
+        ports.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+        for (_, port) in ports {
+            port.close();
+        }
+        self.ports().clear();
+        result
+    }
+
+    fn tell<T>(&self, worker: WorkerId, command: Command, answer: &Receiver<T>) -> Result<T, SwitchError> {
+        let door = &self.doors[usize::from(worker.0)];
+        let what = format!("{command:?}");
+        let deadline = Instant::now() + PATIENCE;
+        let mut command = command;
+        while let Err(back) = door.tell(command) {
+            if Instant::now() > deadline {
+                return Err(SwitchError::Silent { worker, what });
+            }
+            command = back;
+            std::thread::yield_now();
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        answer.recv_timeout(left).map_err(|_| SwitchError::Silent { worker, what })
+    }
+
+    fn ports(&self) -> std::sync::MutexGuard<'_, HashMap<PortId, (WorkerId, Arc<PortCounters>)>> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// A worker's thread.
+fn run(mut worker: Worker, mut idle: Idle, door: &Door) {
+    let start = Instant::now();
+    let now = || Time(start.elapsed().as_nanos() as u64);
+    loop {
+        let turn = worker.turn(now());
+        if turn.stopped {
+            return;
+        }
+        match idle.after(turn.worked, turn.waiting, now()) {
+            Next::Spin => std::hint::spin_loop(),
+            Next::Yield => std::thread::yield_now(),
+            Next::Sleep(limit) => {
+                door.going_to_sleep();
+                let turn = worker.turn(now());
+                if turn.stopped {
+                    return;
+                }
+                if !turn.worked {
+                    worker.count_sleep();
+                    if let Some(sleeper) = worker.sleeper() {
+                        sleeper.sleep(limit);
+                    }
+                }
+                door.awake();
+            }
+        }
+    }
+}

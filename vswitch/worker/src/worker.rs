@@ -1,0 +1,335 @@
+//! One worker: the ports it owns, and one turn of its loop.
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use sluice_path::{Counts, DropReason, Packet, Path, PathConfig, Time};
+use sluice_tables::{PortId, Publisher, Reader, WorkerId};
+use sluice_xsk::{Burst, Pool, Port, Umem};
+
+use crate::command::{Command, Door};
+use crate::counters::{LoopSnapshot, PortCounters, PortSnapshot, WorkerCounters};
+use crate::handoff::Handoff;
+use crate::sleep::Sleeper;
+use crate::transmit::{Out, Outcome, Outcomes};
+
+/// Free frames a worker keeps to itself at most.
+const POOL: usize = 2048;
+
+/// Nanoseconds between two looks at the kernel's statistics of a port.
+const KERNEL_STATISTICS: u64 = 1_000_000_000;
+
+/// A port as its worker sees it.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) id: PortId,
+    pub(crate) port: Port,
+    /// Something was put on the tx ring, or waits there.
+    pub(crate) unsent: bool,
+    snapshot: PortSnapshot,
+    counters: Arc<PortCounters>,
+    statistics_due: Time,
+}
+
+/// The ports of one worker, in polling order, found by id.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    owned: Vec<Owned>,
+    /// Position + 1 by port id; 0 for a port of another worker.
+    position: Vec<u16>,
+}
+
+impl Ports {
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: PortId) -> Option<&mut Owned> {
+        let position = *self.position.get(usize::from(id.0))?;
+        self.owned.get_mut(usize::from(position).checked_sub(1)?)
+    }
+
+    fn add(&mut self, owned: Owned) {
+        self.owned.push(owned);
+        self.index();
+    }
+
+    fn remove(&mut self, id: PortId) -> Option<Owned> {
+        let at = self.owned.iter().position(|owned| owned.id == id)?;
+        let owned = self.owned.remove(at);
+        self.index();
+        Some(owned)
+    }
+
+    fn index(&mut self) {
+        let longest = self.owned.iter().map(|owned| usize::from(owned.id.0) + 1).max().unwrap_or(0);
+        self.position.clear();
+        self.position.resize(longest, 0);
+        for (at, owned) in self.owned.iter().enumerate() {
+            self.position[usize::from(owned.id.0)] = (at + 1) as u16;
+        }
+    }
+}
+
+/// What one turn found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turn {
+    /// Packets were moved or commands carried out.
+    pub worked: bool,
+    /// Packets wait in tx rings for receivers that have no room.
+    pub waiting: bool,
+    /// A stop command was carried out: there are no ports any more.
+    pub stopped: bool,
+}
+
+/// One worker. [`Worker::turn`] is all it does; the thread around it only decides when.
+#[derive(Debug)]
+pub struct Worker {
+    id: WorkerId,
+    umem: Arc<Umem>,
+    pool: Pool,
+    burst: Burst,
+    path: Path,
+    reader: Reader,
+    ports: Ports,
+    handoff: Handoff,
+    doors: Arc<[Door]>,
+    counts: Counts,
+    looped: LoopSnapshot,
+    counters: Arc<WorkerCounters>,
+    sleeper: Option<Sleeper>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        id: WorkerId,
+        umem: Arc<Umem>,
+        publisher: &Publisher,
+        path: PathConfig,
+        handoff: Handoff,
+        doors: Arc<[Door]>,
+        counters: Arc<WorkerCounters>,
+    ) -> Worker {
+        Worker {
+            id,
+            pool: Pool::new(umem.clone(), POOL),
+            umem,
+            burst: Burst::new(),
+            path: Path::new(path),
+            reader: publisher.reader(),
+            ports: Ports::default(),
+            handoff,
+            doors,
+            counts: Counts::new(),
+            looped: LoopSnapshot::default(),
+            counters,
+            sleeper: None,
+        }
+    }
+
+    /// A worker without a thread, a sleeper or commands: turned by its owner, for the path in memory.
+    pub fn detached(
+        id: WorkerId,
+        umem: Arc<Umem>,
+        publisher: &Publisher,
+        path: PathConfig,
+        handoff: Handoff,
+    ) -> Worker {
+        Worker::new(id, umem, publisher, path, handoff, Arc::new([]), Arc::new(WorkerCounters::new()))
+    }
+
+    pub(crate) fn sleep_with(&mut self, sleeper: Sleeper) {
+        self.sleeper = Some(sleeper);
+    }
+
+    pub(crate) fn sleeper(&self) -> Option<&Sleeper> {
+        self.sleeper.as_ref()
+    }
+
+    pub(crate) fn count_sleep(&mut self) {
+        self.looped.sleeps += 1;
+        self.publish();
+    }
+
+    /// What the path counted so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Owns a port from now on.
+    pub fn add(&mut self, id: PortId, port: Port) {
+        self.add_counted(id, port, Arc::new(PortCounters::default()));
+    }
+
+    fn add_counted(&mut self, id: PortId, mut port: Port, counters: Arc<PortCounters>) {
+        port.refill(&mut self.pool);
+        if let (Some(sleeper), Some(socket)) = (&self.sleeper, port.socket()) {
+            // A port that cannot be watched is still polled, at the latest when the longest sleep ends.
+            let _ = sleeper.watch(socket);
+        }
+        self.ports.add(Owned {
+            id,
+            port,
+            unsent: false,
+            snapshot: PortSnapshot::default(),
+            counters,
+            statistics_due: Time(0),
+        });
+    }
+
+    /// Gives a port up, with its frames still on its rings: [`Port::close`] gives those back.
+    pub fn remove(&mut self, id: PortId) -> Option<Port> {
+        let owned = self.ports.remove(id)?;
+        if let (Some(sleeper), Some(socket)) = (&self.sleeper, owned.port.socket()) {
+            sleeper.forget(socket);
+        }
+        Some(owned.port)
+    }
+
+    /// Subscribes to the tables, polls each port once, sends, reclaims, refills and counts. `now` holds for all of it.
+    pub fn turn(&mut self, now: Time) -> Turn {
+        let mut turn = self.carry_out_commands();
+        self.looped.turns += 1;
+        let mut to_wake = 0;
+        for at in 0..self.ports.owned.len() {
+            turn.worked |= self.receive(at, now, &mut to_wake);
+        }
+        if !self.handoff.from.is_empty() {
+            turn.worked |= self.take_over(&mut to_wake);
+        }
+        for owned in &mut self.ports.owned {
+            if owned.unsent {
+                owned.unsent = owned.port.kick();
+                turn.waiting |= owned.unsent;
+            }
+            if owned.port.is_sending() {
+                turn.worked |= owned.port.reclaim(&mut self.pool) > 0;
+            }
+        }
+        if to_wake != 0 {
+            self.wake(to_wake);
+        }
+        if turn.worked {
+            self.looped.busy_turns += 1;
+            self.publish_ports(now);
+            self.publish();
+        }
+        turn
+    }
+
+    /// One burst from one port.
+    #[inline]
+    fn receive(&mut self, at: usize, now: Time, to_wake: &mut u64) -> bool {
+        let owned = &mut self.ports.owned[at];
+        if owned.port.receive(&mut self.burst, &mut self.pool) == 0 {
+            return false;
+        }
+        let id = owned.id;
+        owned.port.refill(&mut self.pool);
+        let tables = self.reader.current();
+        let outcomes = decide(&self.umem, &mut self.path, &mut self.counts, &mut self.burst, tables, id, now);
+        let mut out = Out {
+            own: self.id,
+            umem: &self.umem,
+            pool: &mut self.pool,
+            ports: &mut self.ports,
+            handoff: &mut self.handoff,
+            counts: &mut self.counts,
+            handed_over: &mut self.looped.handed_over,
+            checksums_completed: &mut self.looped.checksums_completed,
+            to_wake,
+        };
+        out.send(&mut self.burst, &outcomes, tables);
+        true
+    }
+
+    fn take_over(&mut self, to_wake: &mut u64) -> bool {
+        let tables = self.reader.current();
+        let mut out = Out {
+            own: self.id,
+            umem: &self.umem,
+            pool: &mut self.pool,
+            ports: &mut self.ports,
+            handoff: &mut self.handoff,
+            counts: &mut self.counts,
+            handed_over: &mut self.looped.handed_over,
+            checksums_completed: &mut self.looped.checksums_completed,
+            to_wake,
+        };
+        let taken = out.take_over(tables);
+        self.looped.taken_over += taken;
+        taken > 0
+    }
+
+    fn wake(&self, workers: u64) {
+        for (at, door) in self.doors.iter().enumerate() {
+            if workers & (1 << (at & 63)) != 0 {
+                door.wake();
+            }
+        }
+    }
+
+    fn carry_out_commands(&mut self) -> Turn {
+        let mut turn = Turn::default();
+        while let Some(command) = self.doors.get(usize::from(self.id.0)).and_then(|door| door.commands.pop()) {
+            turn.worked = true;
+            // Who asked may have given up waiting: then its end of the answer is closed, and a port is dropped with it.
+            match command {
+                Command::Add { id, port, counters, done } => {
+                    self.add_counted(id, *port, counters);
+                    let _ = done.try_send(());
+                }
+                Command::Remove { id, done } => {
+                    let _ = done.try_send(self.remove(id).map(Box::new));
+                }
+                Command::Stop { done } => {
+                    let ids: Vec<PortId> = self.ports.owned.iter().map(|owned| owned.id).collect();
+                    let ports = ids.into_iter().filter_map(|id| Some((id, Box::new(self.remove(id)?)))).collect();
+                    let _ = done.try_send(ports);
+                    turn.stopped = true;
+                }
+            }
+        }
+        turn
+    }
+
+    fn publish(&mut self) {
+        self.looped.pool_frames = self.pool.len() as u64;
+        self.counts.drops[DropReason::ChainTooLong.index()] =
+            self.ports.owned.iter().map(|owned| owned.port.statistics().rx_too_long).sum();
+        self.counters.looped.store(&self.looped);
+        let generation = self.reader.current().generation();
+        self.counters.store(&self.counts, generation);
+    }
+
+    fn publish_ports(&mut self, now: Time) {
+        for owned in &mut self.ports.owned {
+            owned.snapshot.refresh(&owned.port);
+            if now >= owned.statistics_due {
+                owned.snapshot.refresh_kernel(&owned.port);
+                owned.statistics_due = Time(now.0 + KERNEL_STATISTICS);
+            }
+            owned.counters.store(&owned.snapshot);
+        }
+    }
+}
+
+/// Runs the path over a burst; the packets' bytes are borrowed only meanwhile.
+#[inline]
+fn decide(
+    umem: &Umem,
+    path: &mut Path,
+    counts: &mut Counts,
+    burst: &mut Burst,
+    tables: &sluice_tables::Tables,
+    port: PortId,
+    now: Time,
+) -> Outcomes {
+    let mut packets: ArrayVec<Packet<'_>, { Burst::PACKETS }> = ArrayVec::new();
+    let mut rest = burst.segments.as_mut_slice();
+    for packet in &burst.packets {
+        let Some((chain, tail)) = rest.split_at_mut_checked(usize::from(packet.segments)) else { break };
+        rest = tail;
+        let Some(head) = chain.first_mut() else { break };
+        let (start, len) = (usize::from(head.offset), usize::from(head.len));
+        packets.push(Packet::new(umem.chunk_mut(&mut head.frame), start, len, packet.len as usize, port));
+    }
+    path.run(now, tables, counts, &mut packets);
+    packets.iter().map(Outcome::of).collect()
+}
