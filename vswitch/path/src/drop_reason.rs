@@ -106,7 +106,7 @@ drop_reasons! {
     /// The frame has no room for the reply.
     NoRoom = 37, "no_room";
     /// From the host, a source that no host has: unspecified, loopback, multicast or broadcast (RFC 1812 section 5.3.7).
-    MartianSource = 43, "martian_source";
+    MartianSource = 38, "martian_source";
     /// The tx ring of the port it was forwarded to had no room, also after a kick.
     TxRingFull = 64, "tx_ring_full";
     /// The port it was forwarded to is in the tables but on no worker (being attached or removed).

@@ -141,3 +141,6 @@ fn next_header_field(l3: &[u8], transport: usize) -> u32 {
     }
     field as u32
 }
+
+#[cfg(test)]
+mod tests;

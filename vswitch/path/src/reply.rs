@@ -106,3 +106,6 @@ pub(crate) fn address(head: &mut [u8], to: MacAddr, gateway: &Gateway, ethertype
         frame.set_ethertype(ethertype);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -107,3 +107,6 @@ fn drop_as(reason: DropReason, counts: &mut Counts) -> Verdict {
     counts.count_drop(reason);
     Verdict::Drop(reason)
 }
+
+#[cfg(test)]
+mod tests;

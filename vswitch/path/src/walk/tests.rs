@@ -1,0 +1,61 @@
+use super::STAGES;
+use crate::fixture::*;
+use crate::{Counts, DropReason, Packet, Path, PathConfig, Time, Verdict};
+
+const DOCUMENT: &str = include_str!("../../../../docs/path.md");
+
+/// The order of the stages, told once.
+const ORDER: [&str; 5] = ["parse", "origin", "route", "size", "rewrite"];
+
+#[test]
+fn the_stages_are_called_declared_and_described_in_one_order() {
+    assert_eq!(STAGES, ORDER);
+    let called = include_str!("../walk.rs").lines().filter_map(|line| {
+        let (before, _) = line.split_once("::run(")?;
+        before.rsplit(|byte: char| !byte.is_ascii_lowercase()).next()
+    });
+    assert_eq!(called.collect::<Vec<_>>(), ORDER);
+    let declared = include_str!("../lib.rs").lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    assert_eq!(declared.filter(|name| ORDER.contains(name)).collect::<Vec<_>>(), ORDER);
+    let described = DOCUMENT.lines().filter_map(|line| line.strip_prefix("### ")?.split(". ").nth(1));
+    assert_eq!(described.collect::<Vec<_>>(), ORDER);
+}
+
+#[test]
+fn the_document_lists_exactly_the_drop_reasons() {
+    let rows: Vec<(usize, &str)> = DOCUMENT
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ");
+            let number = cells.next()?.parse().ok()?;
+            Some((number, cells.next()?.trim_matches('`')))
+        })
+        .collect();
+    let reasons: Vec<_> = DropReason::ALL.iter().map(|reason| (reason.index(), reason.name())).collect();
+    assert_eq!(rows, reasons);
+}
+
+#[test]
+fn a_burst_is_decided_packet_by_packet_and_counted_once_each() {
+    let frames = [
+        a_to_b().udp(1, 2, b"x"),
+        a_to_b_v6().udp(1, 2, b"x"),
+        a_to(ABSENT.v4).udp(1, 2, b"x"),
+        a_to(GATEWAY.v4).echo_request(1, 1, b"x"),
+        Vec::new(),
+    ];
+    let mut rooms = vec![Vec::new(); frames.len()];
+    let mut burst: Vec<_> = rooms.iter_mut().zip(&frames).map(|(room, frame)| packet(room, frame, A)).collect();
+    let mut short = [0; 4];
+    burst.push(Packet::new(&mut short, 0, 5, 5, A.port));
+    let mut counts = Counts::new();
+    Path::new(PathConfig::default()).run(Time(0), &tables(), &mut counts, &mut burst);
+    assert_eq!((counts.received, counts.forwarded, counts.echo_replies, counts.icmp_errors), (6, 2, 1, 1));
+    assert_eq!(counts.forwarded_bytes, (frames[0].len() + frames[1].len()) as u64);
+    for reason in [DropReason::NoSuchPod, DropReason::Truncated, DropReason::BadDescriptor] {
+        assert_eq!(counts.dropped(reason), 1);
+    }
+    assert_eq!(counts.dropped(DropReason::Undecided), 0);
+    assert!(counts.is_balanced());
+    assert_eq!(burst[5].verdict(), Verdict::Drop(DropReason::BadDescriptor));
+}
