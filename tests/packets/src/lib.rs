@@ -21,6 +21,7 @@ pub mod every_view;
 pub mod fragment;
 mod ip;
 pub mod ndp;
+pub mod samples;
 pub mod sizes;
 mod transport;
 

@@ -4,39 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sluice_packets::corrupt::truncations;
 use sluice_packets::every_view::exercise;
-use sluice_packets::{Ethernet, Ip, Segment, arp, fragment, ndp};
-use sluice_wire::{MacAddr, protocol};
+use sluice_packets::samples::{self, v4};
 
-const A: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
-const B: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
-
-fn v4() -> Ip {
-    Ip::v4(Ethernet::new(A, B), [10, 0, 0, 1].into(), [10, 0, 0, 2].into())
-}
-
-fn v6() -> Ip {
-    Ip::v6(Ethernet::new(A, B), [0xfd, 0, 0, 0, 0, 0, 0, 1].into(), [0xfd, 0, 0, 0, 0, 0, 0, 2].into())
-}
-
-/// One right frame of each kind.
 fn kinds() -> Vec<Vec<u8>> {
-    let mut frames = vec![
-        arp::request(A, [10, 0, 0, 1].into(), [169, 254, 1, 1].into()),
-        ndp::solicit(A, [0xfd, 0, 0, 0, 0, 0, 0, 1].into(), [0xfe80, 0, 0, 0, 0, 0, 0, 1].into()),
-        ndp::advert(Ethernet::new(A, B), [0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), [0xfd, 0, 0, 0, 0, 0, 0, 1].into()),
-        v4().options(&[1, 1, 1, 7, 4, 0, 0, 0]).udp(1, 2, b"options"),
-        v6().extension(protocol::HOP_BY_HOP, &[5, 2, 0, 0, 1, 0])
-            .extension(protocol::ROUTING, &[0; 22])
-            .extension(protocol::DESTINATION_OPTIONS, &[])
-            .tcp(&Segment::syn(1, 2), b""),
-    ];
-    for ip in [v4(), v6()] {
-        frames.push(ip.echo_request(7, 1, b"abcdefgh"));
-        frames.push(ip.udp(1000, 53, b"some data"));
-        frames.push(ip.tcp(&Segment::syn(1000, 80), b"early"));
-        frames.extend(fragment::split(&ip.udp(1000, 53, &[9; 100]), 100, 77));
-    }
-    frames
+    samples::one_of_each().into_iter().map(|(_, frame)| frame).collect()
 }
 
 #[test]
