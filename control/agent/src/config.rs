@@ -1,0 +1,251 @@
+//! What sluiced is told: a YAML file, flags over it, checked once.
+//!
+//! `file --read--> Keys <--over-- flags (clap)`, then `Keys --Config::check--> Config`. Everything after takes only the
+//! checked [`Config`]. Keys and flags are one type, so that every key is a flag and none is forgotten.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use sluice_model::{NameError, NodeName};
+
+mod check;
+mod keys;
+
+pub use keys::{
+    FeatureKeys, Idle, Keys, LogFormat, LogKeys, LogLevel, Need, SourceKeys, SuperFrames, Switchable, XdpMode,
+};
+
+/// The command line of sluiced.
+#[derive(Clone, Debug, Default, clap::Parser)]
+#[command(name = "sluiced", version, about = "The node's network in one daemon.")]
+pub struct Args {
+    /// The configuration file; without one, flags and defaults alone
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the configuration in force as YAML and exit
+    #[arg(long)]
+    pub print_config: bool,
+    /// Every key of the file as a flag.
+    #[command(flatten)]
+    pub keys: Keys,
+}
+
+/// What the configuration is checked against: facts of this machine and process.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The environment's NODE_NAME.
+    pub node_name: Option<String>,
+    /// The host's name.
+    pub hostname: Option<String>,
+    /// Cores that this process may run on, in rising order.
+    pub cores: Vec<usize>,
+}
+
+impl Surroundings {
+    /// NODE_NAME and the host's name (proc_sys_kernel(5)) as they are; the cores are the caller's to list, before
+    /// anything is pinned.
+    pub fn read(cores: Vec<usize>) -> Surroundings {
+        let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let hostname = hostname.map(|name| name.trim().to_owned());
+        Surroundings { node_name: std::env::var("NODE_NAME").ok(), hostname, cores }
+    }
+}
+
+/// Why the configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}; give a readable file with --config", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not YAML, has an unknown key or a value of the wrong type.
+    #[error("{}:{line}: {reason}; sluiced --help lists keys and values", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; 0 when it is not known.
+        line: u64,
+        /// What is wrong, with the key's name.
+        reason: String,
+    },
+    /// Nothing names the node.
+    #[error("nodeName is missing; set it, or NODE_NAME in the environment")]
+    NoNodeName,
+    /// The node's name is none.
+    #[error("nodeName \"{value}\" {reason}; set nodeName to the name of the Node object")]
+    BadNodeName {
+        /// The name.
+        value: String,
+        /// The rule it breaks.
+        reason: NameError,
+    },
+    /// Nothing says where the objects come from.
+    #[error("source.directory is missing; set it to the directory with the manifests")]
+    NoSource,
+    /// A directory that depends on where the process was started.
+    #[error("{key} \"{}\" is not absolute; begin it with /", path.display())]
+    NotAbsolute {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        path: PathBuf,
+    },
+    /// The socket's path would be longer than the kernel takes (unix(7): 108 bytes with the final zero).
+    #[error("runDir \"{}\" has more than {limit} bytes, so its socket could not be made; take a shorter one",
+        path.display())]
+    RunDirTooLong {
+        /// Its value.
+        path: PathBuf,
+        /// Bytes it may have.
+        limit: usize,
+    },
+    /// No core at all.
+    #[error("cores is empty; name at least one of {available:?}")]
+    NoCores {
+        /// What there is.
+        available: Vec<usize>,
+    },
+    /// A core that is not there or not allowed to this process.
+    #[error("cores: there is no core {core}; available are {available:?}")]
+    NoSuchCore {
+        /// The core asked for.
+        core: usize,
+        /// What there is.
+        available: Vec<usize>,
+    },
+    /// One core for two workers.
+    #[error("cores: core {0} is named twice; a worker needs a core of its own")]
+    CoreTwice(usize),
+    /// A number that is too small or too large.
+    #[error("{key} {value} is outside {low} to {high}")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least allowed.
+        low: u64,
+        /// The most allowed.
+        high: u64,
+    },
+    /// Not an address and port.
+    #[error("http \"{value}\" is not an address and port to listen on, as 127.0.0.1:9810")]
+    BadHttp {
+        /// Its value.
+        value: String,
+    },
+    /// The configuration cannot be written as YAML.
+    #[error("cannot print the configuration: {reason}")]
+    Print {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Where the objects come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A directory of manifests.
+    Directory(PathBuf),
+}
+
+/// Whether features of the kernel may be used; each is probed where it is `auto`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Packets of several frames (`XDP_USE_SG`).
+    pub multi_buffer: Switchable,
+    /// TX metadata for checksum completion.
+    pub tx_metadata: Switchable,
+    /// `XDP_MAX_TX_SKB_BUDGET`.
+    pub tx_budget: Switchable,
+    /// `XDP_USE_NEED_WAKEUP`.
+    pub need_wakeup: Switchable,
+}
+
+/// How sluiced logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Form of a line.
+    pub format: LogFormat,
+    /// Least severity that is written.
+    pub level: LogLevel,
+}
+
+/// The checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node's name.
+    pub node_name: NodeName,
+    /// Directory of the sockets; absolute, short enough for a socket in it.
+    pub run_dir: PathBuf,
+    /// Directory of the state file and the CNI journal; absolute.
+    pub state_dir: PathBuf,
+    /// Where the objects come from.
+    pub source: Source,
+    /// Cores of the workers, in the order given: at least one, all available, none twice, at most 256.
+    pub cores: Vec<usize>,
+    /// What a worker does when there is nothing to do.
+    pub idle: Idle,
+    /// Path MTU of pods in bytes, 1280 to 9000.
+    pub pod_mtu: u16,
+    /// Super-frames between local pods.
+    pub super_frames: SuperFrames,
+    /// How the XDP program is attached.
+    pub xdp_mode: XdpMode,
+    /// Zero-copy sockets.
+    pub zero_copy: Need,
+    /// Huge pages for the frames.
+    pub huge_pages: Need,
+    /// Frames of 4096 bytes in the UMEM, 1024 to 1048576.
+    pub umem_frames: u32,
+    /// Kernel features.
+    pub features: Features,
+    /// Where HTTP is served; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Logging.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads the file that the flags name, puts the flags over it, and checks the whole.
+    pub fn load(args: Args, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+        let Args { config, print_config: _, keys } = args;
+        let file = config.as_deref().map(read).transpose()?.unwrap_or_default();
+        Config::check(keys.over(file), surroundings)
+    }
+
+    /// Checks keys and fills in what they leave out.
+    pub fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+        check::check(keys, surroundings)
+    }
+
+    /// The whole configuration as YAML with every key, for `--print-config`. Reading it back gives the same.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        serde_saphyr::to_string(&Keys::from(self)).map_err(|error| ConfigError::Print { reason: error.to_string() })
+    }
+}
+
+/// Where HTTP is served when nothing says otherwise.
+const DEFAULT_HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9810);
+
+fn read(path: &Path) -> Result<Keys, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(path, &text)
+}
+
+/// The keys in a file's text; `path` is for the error alone.
+fn parse(path: &Path, text: &str) -> Result<Keys, ConfigError> {
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| ConfigError::File {
+        path: path.to_owned(),
+        line: error.location().map_or(0, |location| location.line()),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

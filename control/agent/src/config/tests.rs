@@ -1,0 +1,212 @@
+//! Files, flags, defaults, and a refusal for everything that is wrong.
+
+use clap::{CommandFactory, Parser};
+
+use super::*;
+
+fn surroundings() -> Surroundings {
+    Surroundings { node_name: None, hostname: Some("Host-1".into()), cores: vec![0, 1, 3] }
+}
+
+fn args(flags: &[&str]) -> Args {
+    Args::try_parse_from(["sluiced"].iter().chain(flags)).unwrap()
+}
+
+/// The configuration of a file with this text and these flags.
+fn load(text: &str, flags: &[&str]) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    std::fs::write(&path, text).unwrap();
+    let args = Args { config: Some(path), ..args(flags) };
+    Config::load(args, &surroundings())
+}
+
+/// What is said of a good file with these lines added.
+fn refusal(lines: &str) -> String {
+    load(&format!("source: {{directory: /m}}\n{lines}\n"), &[]).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn defaults_fill_in_what_is_left_out() {
+    let config = load("source:\n  directory: /etc/sluice/manifests\n", &[]).unwrap();
+    assert_eq!(config.node_name.as_str(), "host-1");
+    assert_eq!(config.run_dir, Path::new("/run/sluice"));
+    assert_eq!(config.state_dir, Path::new("/var/lib/sluice"));
+    assert_eq!(config.source, Source::Directory("/etc/sluice/manifests".into()));
+    assert_eq!(config.cores, [3]);
+    assert_eq!((config.pod_mtu, config.umem_frames), (1500, 16384));
+    assert_eq!((config.idle, config.super_frames), (Idle::Adaptive, SuperFrames::Auto));
+    assert_eq!(config.http.to_string(), "127.0.0.1:9810");
+    assert_eq!(config.features, Features::default());
+}
+
+const WHOLE: &str = "
+nodeName: n1
+runDir: /run/a
+stateDir: /var/a
+source: {directory: /m}
+cores: [1, 0]
+idle: poll
+podMtu: 9000
+superFrames: off
+xdpMode: native
+zeroCopy: require
+hugePages: off
+umemFrames: 4096
+features: {multiBuffer: off, txMetadata: off, txBudget: off, needWakeup: off}
+http: '[::1]:80'
+log: {format: json, level: debug}
+";
+
+#[test]
+fn every_key_of_a_file_is_taken() {
+    let config = load(WHOLE, &[]).unwrap();
+    let off = Switchable::Off;
+    let features = Features { multi_buffer: off, tx_metadata: off, tx_budget: off, need_wakeup: off };
+    let expected = Config {
+        node_name: NodeName::new("n1").unwrap(),
+        run_dir: "/run/a".into(),
+        state_dir: "/var/a".into(),
+        source: Source::Directory("/m".into()),
+        cores: vec![1, 0],
+        idle: Idle::Poll,
+        pod_mtu: 9000,
+        super_frames: SuperFrames::Off,
+        xdp_mode: XdpMode::Native,
+        zero_copy: Need::Require,
+        huge_pages: Need::Off,
+        umem_frames: 4096,
+        features,
+        http: "[::1]:80".parse().unwrap(),
+        log: Log { format: LogFormat::Json, level: LogLevel::Debug },
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn every_key_is_a_flag_and_flags_win() {
+    let flags = [
+        "--node-name=n2",
+        "--run-dir=/run/b",
+        "--state-dir=/var/b",
+        "--source-directory=/n",
+        "--cores=0,3",
+        "--idle=adaptive",
+        "--pod-mtu=1280",
+        "--super-frames=auto",
+        "--xdp-mode=generic",
+        "--zero-copy=off",
+        "--huge-pages=require",
+        "--umem-frames=2048",
+        "--features-multi-buffer=auto",
+        "--features-tx-metadata=auto",
+        "--features-tx-budget=auto",
+        "--features-need-wakeup=auto",
+        "--http=127.0.0.1:0",
+        "--log-format=text",
+        "--log-level=warn",
+    ];
+    let over_a_file = load(WHOLE, &flags).unwrap();
+    let alone = Config::load(args(&flags), &surroundings()).unwrap();
+    assert_eq!(over_a_file, alone);
+    assert_eq!(alone.cores, [0, 3]);
+    // Each flag sets a key: no value of the file is left.
+    let (file, flagged) = (load(WHOLE, &[]).unwrap().to_yaml().unwrap(), alone.to_yaml().unwrap());
+    for line in file.lines().filter(|line| !line.ends_with(':') && !line.contains("- 0")) {
+        assert!(!flagged.lines().any(|other| other == line), "{line} has no flag");
+    }
+    Args::command().debug_assert();
+}
+
+#[test]
+fn what_is_printed_reads_back_the_same() {
+    for text in ["source: {directory: /m}", WHOLE] {
+        let config = load(text, &[]).unwrap();
+        let printed = config.to_yaml().unwrap();
+        assert_eq!(load(&printed, &[]).unwrap(), config, "{printed}");
+    }
+    assert!(args(&["--print-config"]).print_config);
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name_file_and_line() {
+    let said = refusal("podMTU: 1500");
+    assert!(said.contains("config.yaml:2:") && said.contains("podMTU"), "{said}");
+    let nested = refusal("log:\n  format: text\n  colour: red");
+    assert!(nested.contains("config.yaml:4:") && nested.contains("colour"), "{nested}");
+    assert!(Args::try_parse_from(["sluiced", "--colour=red"]).is_err());
+}
+
+#[test]
+fn a_file_that_is_not_yaml_or_not_there_is_refused_with_its_name() {
+    let said = refusal("cores: [0, 1");
+    assert!(said.contains("config.yaml:"), "{said}");
+    let wrong_type = refusal("\npodMtu: large");
+    assert!(wrong_type.contains("config.yaml:3:"), "{wrong_type}");
+    let wrong_value = refusal("idle: sleepy");
+    assert!(wrong_value.contains("config.yaml:2:") && wrong_value.contains("sleepy"), "{wrong_value}");
+    assert!(refusal("podMtu: -1").contains("config.yaml:2:"));
+    let missing = Args { config: Some("/does/not/exist.yaml".into()), ..Args::default() };
+    let said = Config::load(missing, &surroundings()).unwrap_err().to_string();
+    assert!(said.contains("/does/not/exist.yaml"), "{said}");
+}
+
+#[test]
+fn the_nodes_name_comes_from_key_then_environment_then_host() {
+    let name = |key: Option<&str>, environment: Option<&str>, hostname: Option<&str>| {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let keys =
+            Keys { node_name: owned(key), source: SourceKeys { directory: Some("/m".into()) }, ..Keys::default() };
+        let around = Surroundings { node_name: owned(environment), hostname: owned(hostname), cores: vec![0] };
+        Config::check(keys, &around).map(|config| config.node_name.as_str().to_owned())
+    };
+    assert_eq!(name(Some("a"), Some("b"), Some("c")).unwrap(), "a");
+    assert_eq!(name(None, Some("b"), Some("c")).unwrap(), "b");
+    assert_eq!(name(None, Some(""), Some("C")).unwrap(), "c");
+    assert!(matches!(name(None, None, None), Err(ConfigError::NoNodeName)));
+    assert!(matches!(name(Some("a_b"), None, None), Err(ConfigError::BadNodeName { .. })));
+    assert!(matches!(name(Some(""), Some("b"), None), Err(ConfigError::BadNodeName { .. })));
+}
+
+#[test]
+fn cores_that_are_not_there_are_refused_with_those_that_are() {
+    let said = refusal("cores: [0, 2]");
+    assert!(said.contains("no core 2") && said.contains("[0, 1, 3]"), "{said}");
+    assert!(refusal("cores: [1, 1]").contains("core 1 is named twice"));
+    assert!(refusal("cores: []").contains("cores is empty"));
+    let none = Surroundings { cores: Vec::new(), ..surroundings() };
+    let keys = Keys { source: SourceKeys { directory: Some("/m".into()) }, ..Keys::default() };
+    assert!(matches!(Config::check(keys.clone(), &none), Err(ConfigError::NoCores { .. })));
+    let many = Surroundings { cores: (0..300).collect(), ..surroundings() };
+    let keys = Keys { cores: Some((0..257).collect()), ..keys };
+    assert!(matches!(Config::check(keys, &many), Err(ConfigError::OutOfRange { value: 257, .. })));
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused_with_the_range() {
+    for (lines, range) in [
+        ("podMtu: 1279", "podMtu 1279 is outside 1280 to 9000"),
+        ("podMtu: 9001", "podMtu 9001 is outside 1280 to 9000"),
+        ("umemFrames: 1023", "umemFrames 1023 is outside 1024 to 1048576"),
+        ("umemFrames: 1048577", "umemFrames 1048577 is outside 1024 to 1048576"),
+    ] {
+        assert_eq!(refusal(lines), range);
+    }
+}
+
+#[test]
+fn directories_must_be_absolute_and_fit_a_socket() {
+    assert!(refusal("runDir: run").contains("runDir \"run\" is not absolute"));
+    assert!(refusal("stateDir: state").contains("stateDir"));
+    assert!(load("source: {directory: m}", &[]).unwrap_err().to_string().contains("source.directory"));
+    assert!(refusal(&format!("runDir: /{}", "r".repeat(94))).contains("more than 94 bytes"));
+    assert!(load(&format!("source: {{directory: /m}}\nrunDir: /{}", "r".repeat(93)), &[]).is_ok());
+    assert!(load("", &[]).unwrap_err().to_string().contains("source.directory is missing"));
+}
+
+#[test]
+fn the_listen_address_must_be_one() {
+    for bad in ["localhost:80", "127.0.0.1", "127.0.0.1:99999", "':80'"] {
+        assert!(refusal(&format!("http: {bad}")).contains("127.0.0.1:9810"), "{bad}");
+    }
+}
