@@ -1,2 +1,85 @@
-//! The sluice-perf binary.
-fn main() {}
+//! What the switch carries, side by side with what people would use instead.
+//!
+//! ```text
+//! demo, foundation -> session (a lab, taken down at the end) -> peers (direct, bridge, sluice)
+//!                  -> measure -> worker -> generators, one process each, inside the pods
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod demo;
+mod foundation;
+mod generators;
+mod machine;
+mod measure;
+mod peers;
+mod report;
+mod session;
+mod stats;
+mod worker;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use sluice_lab::{LabError, Stop};
+
+use crate::args::{Args, Command};
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let Args { command } = Args::parse();
+    let outcome = match command {
+        Command::Worker(args) => generators::run(args.core, args.role),
+        Command::Demo(args) => stop_on_signals().and_then(|stop| demo::run(&args, &stop)),
+        Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
+    };
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    eprintln!("sluice-perf: {}", explain(&error));
+    match error.downcast_ref::<LabError>() {
+        Some(LabError::Interrupted) => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The error with its causes, less those that the text before names already.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// A stop that Ctrl-C, a hang-up and SIGTERM raise. A second signal ends the process at once; the next run, or
+/// `sluice lab down`, then removes what it leaves.
+fn stop_on_signals() -> Result<Stop> {
+    let stop = Stop::default();
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), stop.flag())?;
+        signal_hook::flag::register(signal, stop.flag())?;
+    }
+    Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("b").context("a: b").context("while c");
+        assert_eq!(explain(&error), "while c: a: b");
+        let deeper: anyhow::Result<()> = Err(anyhow::anyhow!("b")).context("a");
+        assert_eq!(explain(&deeper.expect_err("it is one")), "a: b");
+    }
+}

@@ -22,7 +22,8 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("sluice: {error:#}");
+            // Our errors name their cause themselves, so the chain behind them would say it twice.
+            eprintln!("sluice: {error}");
             ExitCode::FAILURE
         }
     }

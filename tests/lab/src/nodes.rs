@@ -19,12 +19,14 @@ use crate::up::{Change, Running};
 pub(crate) fn raise(running: &mut Running<'_>, name: &str, node: &Node) -> Result<(), LabError> {
     let known = running.record.nodes.get(name);
     let agent = known.and_then(|node| node.agent).filter(|agent| agent.is_running());
+    let before: Vec<IpAddr> = known.map(|node| node.addresses.clone()).unwrap_or_default();
+    let surplus: Vec<IpAddr> = before.into_iter().filter(|address| !node.addresses.contains(address)).collect();
     let record = NodeRecord { netns: node.netns.clone(), addresses: node.addresses.clone(), agent };
     running.record.nodes.insert(name.to_owned(), record);
     running.save()?;
 
     let netns = open_or_create(&node.netns)?;
-    furnish(&netns, &node.addresses)?;
+    furnish(&netns, &node.addresses, &surplus)?;
     let layout = running.layout;
     let changed = agent::configure(&running.options.agent, layout, name, &running.record.manifests)?;
     if let Some(agent) = agent {
@@ -95,14 +97,20 @@ pub(crate) fn delete_netns(name: &str) -> Result<(), LabError> {
     }
 }
 
-/// Gives a node its loopback, its addresses and a router's settings.
-fn furnish(netns: &Netns, addresses: &[IpAddr]) -> Result<(), LabError> {
+/// Gives a node its loopback, its addresses (less those it had before) and a router's settings.
+fn furnish(netns: &Netns, addresses: &[IpAddr], surplus: &[IpAddr]) -> Result<(), LabError> {
     let mut netlink = Netlink::open_in(netns)?;
     let lo = loopback_up(&mut netlink)?;
     for address in addresses {
         // A node has no uplink here, and loopback is the device that is always there to hold its address.
         match netlink.add_address(lo, &AddressSpec::new(IpNet::from(*address))) {
             Err(error) if !error.is_taken() => return Err(error.into()),
+            _ => {}
+        }
+    }
+    for address in surplus {
+        match netlink.delete_address(lo, IpNet::from(*address)) {
+            Err(error) if !error.is_absent() => return Err(error.into()),
             _ => {}
         }
     }

@@ -23,6 +23,8 @@ pub struct Record {
     version: u32,
     /// The directory of manifests the lab was made from.
     pub manifests: PathBuf,
+    /// False from the beginning of an `up` to its good end.
+    pub complete: bool,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeRecord>,
     /// The pods by `namespace/name`.
@@ -78,7 +80,7 @@ pub struct PodAttachment {
 impl Record {
     /// A lab with nothing in it.
     pub(crate) fn new(manifests: PathBuf) -> Self {
-        Self { version: VERSION, manifests, nodes: BTreeMap::new(), pods: BTreeMap::new() }
+        Self { version: VERSION, manifests, complete: false, nodes: BTreeMap::new(), pods: BTreeMap::new() }
     }
 
     /// Reads a lab's record; none when there is no lab (or it was left before it had a record).
@@ -179,7 +181,7 @@ mod tests {
     #[test]
     fn damage_and_other_versions_are_named() {
         assert!(Record::parse("{").is_err());
-        let other = r#"{"version":9,"manifests":"/m","nodes":{},"pods":{}}"#;
+        let other = r#"{"version":9,"manifests":"/m","complete":true,"nodes":{},"pods":{}}"#;
         assert_eq!(Record::parse(other), Err("version 9 is not 1".to_owned()));
     }
 

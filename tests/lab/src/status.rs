@@ -23,6 +23,8 @@ pub struct LabStatus {
     pub directory: PathBuf,
     /// The directory of its manifests.
     pub manifests: PathBuf,
+    /// Whether the last `up` came to its good end.
+    pub complete: bool,
     /// Its nodes.
     pub nodes: Vec<NodeStatus>,
     /// Its pods.
@@ -30,9 +32,9 @@ pub struct LabStatus {
 }
 
 impl LabStatus {
-    /// True when every agent is ready and every pod attached.
+    /// True when everything was made, every agent is ready and every pod attached.
     pub fn is_whole(&self) -> bool {
-        self.nodes.iter().all(|node| node.ready) && self.pods.iter().all(|pod| pod.attached)
+        self.complete && self.nodes.iter().all(|node| node.ready) && self.pods.iter().all(|pod| pod.attached)
     }
 }
 
@@ -93,6 +95,7 @@ pub fn status(name: &LabName) -> Result<LabStatus, LabError> {
         name: name.to_string(),
         directory: layout.root().to_owned(),
         manifests: record.manifests.clone(),
+        complete: record.complete,
         nodes: record.nodes.iter().map(|(name, node)| node_status(&layout, name, node)).collect(),
         pods: record.pods.values().map(pod_status).collect(),
     })

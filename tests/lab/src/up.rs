@@ -121,6 +121,7 @@ pub fn up(options: &UpOptions, progress: &mut dyn FnMut(&Change)) -> Result<Vec<
     let _lock = LabLock::create(&options.name, &layout)?;
     let mut record = Record::load(&options.name, &layout)?.unwrap_or_else(|| Record::new(manifests.clone()));
     record.manifests = manifests;
+    record.complete = false;
     let mut running = Running { options, layout: &layout, record, changes: Vec::new(), progress };
     running.save()?;
     remove_surplus(&mut running, &topology)?;
@@ -130,6 +131,8 @@ pub fn up(options: &UpOptions, progress: &mut dyn FnMut(&Change)) -> Result<Vec<
     for (key, pod) in &topology.pods {
         pods::raise(&mut running, key, pod)?;
     }
+    running.record.complete = true;
+    running.save()?;
     Ok(running.changes)
 }
 

@@ -1,0 +1,200 @@
+//! Small UDP packets at a fixed rate: open loop, so a path that cannot keep up loses packets instead of slowing us.
+
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, recvmmsg};
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags};
+use serde::{Deserialize, Serialize};
+
+use super::{Ready, Serve, parent_gone, print};
+
+/// Payload bytes that make a 64 byte Ethernet frame: 14 Ethernet, 20 IPv4, 8 UDP, 18 payload, 4 frame check sequence.
+pub(crate) const SMALLEST_PAYLOAD: usize = 18;
+
+/// Packets of one system call.
+const BATCH: usize = 32;
+
+/// Socket buffers, so that the sink's turn on a shared core is not what loses packets.
+const SOCKET_BUFFER: usize = 32 << 20;
+
+/// The sink has everything when nothing came for this long after the sender ended.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Where to send, how fast, for how long.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SourceArgs {
+    /// Sink to send to.
+    #[arg(long)]
+    pub(crate) to: SocketAddr,
+    /// Packets a second; 0 sends without pause.
+    #[arg(long)]
+    pub(crate) rate: u64,
+    /// Milliseconds to send for.
+    #[arg(long)]
+    pub(crate) millis: u64,
+    /// Payload bytes of a packet, at least 8.
+    #[arg(long, default_value_t = SMALLEST_PAYLOAD)]
+    pub(crate) payload: usize,
+}
+
+/// What the sender did.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    /// Packets the kernel took.
+    pub(crate) packets: u64,
+    /// Send calls the kernel refused (no buffer, port unreachable).
+    pub(crate) refused: u64,
+    /// Seconds it took.
+    pub(crate) seconds: f64,
+}
+
+/// What the sink saw.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Received {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Seconds from the first to the last.
+    pub(crate) seconds: f64,
+    /// Packets that reached the pod and were lost at the socket: the receiver was too slow, not the path.
+    pub(crate) socket_drops: u64,
+}
+
+/// Sends on schedule: a batch goes out when its last packet is due.
+pub(crate) fn source(args: &SourceArgs) -> Result<Sent> {
+    let unspecified = if args.to.is_ipv4() { IpAddr::from([0; 4]) } else { IpAddr::from([0u16; 8]) };
+    let socket = UdpSocket::bind((unspecified, 0))?;
+    socket.connect(args.to).with_context(|| format!("no route to {}", args.to))?;
+    rustix::net::sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER)?;
+    let mut payloads = vec![vec![0; args.payload.max(8)]; BATCH];
+    let (mut packets, mut refused) = (0, 0);
+    let start = Instant::now();
+    let length = Duration::from_millis(args.millis);
+    loop {
+        let elapsed = start.elapsed();
+        if elapsed >= length {
+            return Ok(Sent { packets, refused, seconds: elapsed.as_secs_f64() });
+        }
+        if let Some(early) = until_due(args.rate, packets + refused + BATCH as u64, elapsed) {
+            std::thread::sleep(early.min(length - elapsed));
+            continue;
+        }
+        for (i, payload) in payloads.iter_mut().enumerate() {
+            payload[..8].copy_from_slice(&(packets + i as u64).to_le_bytes());
+        }
+        match send_batch(&socket, &payloads) {
+            Ok(sent) => packets += sent as u64,
+            Err(rustix::io::Errno::NOBUFS | rustix::io::Errno::CONNREFUSED | rustix::io::Errno::AGAIN) => refused += 1,
+            Err(error) => return Err(error).context("cannot send"),
+        }
+    }
+}
+
+/// How long until `packets` packets should have gone at `rate`; `None` when they are due.
+fn until_due(rate: u64, packets: u64, elapsed: Duration) -> Option<Duration> {
+    let nanos = packets.checked_mul(1_000_000_000)?.checked_div(rate)?;
+    Duration::from_nanos(nanos).checked_sub(elapsed).filter(|early| !early.is_zero())
+}
+
+fn send_batch(socket: &UdpSocket, payloads: &[Vec<u8>]) -> rustix::io::Result<usize> {
+    let slices: Vec<[IoSlice<'_>; 1]> = payloads.iter().map(|payload| [IoSlice::new(payload)]).collect();
+    let mut controls: Vec<SendAncillaryBuffer<'_, '_, '_>> = slices.iter().map(|_| Default::default()).collect();
+    let mut headers: Vec<MMsgHdr<'_>> =
+        slices.iter().zip(&mut controls).map(|(slice, control)| MMsgHdr::new(slice, control)).collect();
+    rustix::net::sendmmsg(socket, &mut headers, SendFlags::empty())
+}
+
+/// Counts packets until the parent closes our standard input and the line has gone quiet.
+pub(crate) fn sink(serve: &Serve) -> Result<Received> {
+    let socket = UdpSocket::bind((serve.listen, 0)).with_context(|| format!("cannot listen on {}", serve.listen))?;
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER)?;
+    socket.set_read_timeout(Some(QUIET))?;
+    let drops_before = socket_drops()?;
+    let ended = parent_gone();
+    print(&Ready { listening: socket.local_addr()? })?;
+
+    let mut buffers = vec![[0; 2048]; BATCH];
+    let mut packets = 0;
+    let (mut first, mut last) = (None, None);
+    loop {
+        // Read before the receive: packets sent before the end are then sure to be seen by it.
+        let over = ended.load(Ordering::Acquire);
+        match receive_batch(&socket, &mut buffers) {
+            Ok(received) => {
+                let now = Instant::now();
+                first.get_or_insert(now);
+                last = Some(now);
+                packets += received as u64;
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                if over {
+                    break;
+                }
+            }
+            Err(error) => return Err(error).context("cannot receive"),
+        }
+    }
+    let seconds = first.zip(last).map_or(0.0, |(first, last)| last.duration_since(first).as_secs_f64());
+    Ok(Received { packets, seconds, socket_drops: socket_drops()?.saturating_sub(drops_before) })
+}
+
+fn receive_batch(socket: &UdpSocket, buffers: &mut [[u8; 2048]]) -> std::io::Result<usize> {
+    // No addresses are wanted, hence the unit.
+    let mut headers = MultiHeaders::<()>::preallocate(BATCH, None);
+    let mut slices: Vec<[IoSliceMut<'_>; 1]> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+    match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {
+        Ok(results) => Ok(results.count()),
+        Err(Errno::EINTR) => Ok(0),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Packets this namespace's UDP sockets had no room for, IPv4 and IPv6.
+fn socket_drops() -> Result<u64> {
+    let v4 = std::fs::read_to_string("/proc/self/net/snmp").context("cannot read the UDP counters")?;
+    let v6 = std::fs::read_to_string("/proc/self/net/snmp6").unwrap_or_default();
+    Ok(rcvbuf_errors(&v4) + rcvbuf_errors6(&v6))
+}
+
+/// `RcvbufErrors` of the `Udp:` table: a line of names, then a line of values.
+fn rcvbuf_errors(snmp: &str) -> u64 {
+    let mut udp = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (Some(names), Some(values)) = (udp.next(), udp.next()) else { return 0 };
+    let column = names.split(' ').position(|name| name == "RcvbufErrors");
+    column.and_then(|at| values.split(' ').nth(at)).and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn rcvbuf_errors6(snmp6: &str) -> u64 {
+    let value = snmp6.lines().find_map(|line| line.strip_prefix("Udp6RcvbufErrors"));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_waits_for_its_last_packet() {
+        let ms = Duration::from_millis;
+        assert_eq!(until_due(1000, 32, ms(0)), Some(ms(32)));
+        assert_eq!(until_due(1000, 32, ms(31)), Some(ms(1)));
+        assert_eq!(until_due(1000, 32, ms(32)), None);
+        assert_eq!(until_due(1000, 32, ms(500)), None, "late: catches up");
+        assert_eq!(until_due(0, u64::MAX, ms(0)), None, "rate 0 never waits");
+    }
+
+    #[test]
+    fn socket_drops_are_found_by_name() {
+        let snmp =
+            "Ip: Forwarding\nIp: 1\nUdp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\nUdp: 9 8 7 6 5\n";
+        assert_eq!(rcvbuf_errors(snmp), 5);
+        assert_eq!(rcvbuf_errors("Udp: A\n"), 0);
+        assert_eq!(rcvbuf_errors6("Udp6InDatagrams  3\nUdp6RcvbufErrors                \t4\n"), 4);
+    }
+}

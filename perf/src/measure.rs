@@ -1,0 +1,171 @@
+//! One measure on one path: starts the generators, waits for their results.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+use sluice_host::Netns;
+use sluice_lab::Stop;
+
+use crate::generators::ping::{Pinged, is_link_local};
+use crate::generators::pingpong::{Echoed, Latency};
+use crate::generators::tcp::Transfer;
+use crate::generators::udp::{Received, Sent};
+use crate::peers::Path;
+use crate::worker::Worker;
+
+/// What a result may take beyond the time that is measured.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// Pings before a path that is just made must answer.
+const REACH_PINGS: u32 = 5;
+
+/// How measures are made: on which core, until when.
+#[derive(Debug, Clone)]
+pub(crate) struct Bench {
+    /// Core of clients and servers.
+    pub(crate) core: usize,
+    /// Raised to give up.
+    pub(crate) stop: Stop,
+}
+
+/// One UDP run.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UdpRun {
+    /// Packets a second asked for; 0 for as many as the sender can.
+    pub(crate) asked: u64,
+    /// Packets a second sent.
+    pub(crate) offered: f64,
+    /// Packets a second received.
+    pub(crate) received: f64,
+    /// Packets sent.
+    pub(crate) sent_packets: u64,
+    /// Packets lost on the path.
+    pub(crate) lost: u64,
+    /// Packets that reached the pod and found the socket full.
+    pub(crate) socket_drops: u64,
+}
+
+impl UdpRun {
+    fn of(asked: u64, sent: &Sent, received: &Received) -> Self {
+        let missing = sent.packets.saturating_sub(received.packets);
+        let rate = |packets: u64, seconds: f64| if seconds > 0.0 { packets as f64 / seconds } else { 0.0 };
+        Self {
+            asked,
+            offered: rate(sent.packets, sent.seconds),
+            received: rate(received.packets, received.seconds),
+            sent_packets: sent.packets,
+            lost: missing.saturating_sub(received.socket_drops),
+            socket_drops: received.socket_drops.min(missing),
+        }
+    }
+
+    /// Percent of the packets sent that were lost on the path.
+    pub(crate) fn loss_percent(&self) -> f64 {
+        if self.sent_packets == 0 { 0.0 } else { self.lost as f64 * 100.0 / self.sent_packets as f64 }
+    }
+
+    /// True when nothing was lost anywhere and the sender kept its rate.
+    pub(crate) fn is_clean(&self) -> bool {
+        let kept = self.asked == 0 || self.offered > 0.97 * self.asked as f64;
+        self.lost == 0 && self.socket_drops == 0 && kept
+    }
+}
+
+impl Bench {
+    /// One TCP flow from client to server, as the server saw it.
+    pub(crate) fn tcp(&self, path: &Path, millis: u64) -> Result<Transfer> {
+        let mut sink = self.server(path, "tcp-sink")?;
+        let to = sink.ready()?.listening.to_string();
+        let millis_text = millis.to_string();
+        let mut source = self.client(path, &["tcp-source", "--to", &to, "--millis", &millis_text])?;
+        let bound = Duration::from_millis(millis) + SLACK;
+        source.answer::<Transfer>(bound)?;
+        sink.answer(bound)
+    }
+
+    /// Half round trips of 64 bytes over TCP.
+    pub(crate) fn latency(&self, path: &Path, millis: u64) -> Result<Latency> {
+        let mut echo = self.server(path, "echo")?;
+        let to = echo.ready()?.listening.to_string();
+        let millis_text = millis.to_string();
+        let mut client = self.client(path, &["pingpong", "--to", &to, "--millis", &millis_text])?;
+        let bound = Duration::from_millis(millis) + SLACK;
+        let latency = client.answer(bound)?;
+        echo.answer::<Echoed>(bound)?;
+        Ok(latency)
+    }
+
+    /// The smallest UDP packets at `rate` a second; 0 for as many as the sender can.
+    pub(crate) fn udp(&self, path: &Path, rate: u64, millis: u64) -> Result<UdpRun> {
+        let mut sink = self.server(path, "udp-sink")?;
+        let to = sink.ready()?.listening.to_string();
+        let (rate_text, millis_text) = (rate.to_string(), millis.to_string());
+        let role = ["udp-source", "--to", &to, "--rate", &rate_text, "--millis", &millis_text];
+        let bound = Duration::from_millis(millis) + SLACK;
+        let sent: Sent = self.client(path, &role)?.answer(bound)?;
+        sink.no_more();
+        let received: Received = sink.answer(bound)?;
+        Ok(UdpRun::of(rate, &sent, &received))
+    }
+
+    /// Pings `to` from a namespace; a link-local IPv6 address is looked for on `interface`.
+    pub(crate) fn ping(&self, from: &Netns, interface: &str, to: IpAddr, count: u32) -> Result<Pinged> {
+        let (to_text, count_text) = (to.to_string(), count.to_string());
+        let mut role = vec!["ping", "--to", &to_text, "--count", &count_text];
+        if to.is_ipv6() && is_link_local(to) {
+            role.extend(["--on", interface]);
+        }
+        let bound = Duration::from_secs(u64::from(count)) + SLACK;
+        Worker::spawn(from, self.core, &role, &self.stop)?.answer(bound)
+    }
+
+    /// Waits until the server's addresses answer.
+    pub(crate) fn await_path(&self, path: &Path) -> Result<()> {
+        for to in [path.server_v4, path.server_v6] {
+            let pinged = self.ping(&path.client, path.interface, to, REACH_PINGS)?;
+            if pinged.answered == 0 {
+                bail!("{}: {to} does not answer ping, so there is nothing to measure", path.name);
+            }
+        }
+        Ok(())
+    }
+
+    fn server(&self, path: &Path, role: &str) -> Result<Worker> {
+        let listen = path.server_v4.to_string();
+        Worker::spawn(&path.server, self.core, &[role, "--listen", &listen], &self.stop)
+    }
+
+    fn client(&self, path: &Path, role: &[&str]) -> Result<Worker> {
+        Worker::spawn(&path.client, self.core, role, &self.stop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(sent: u64, received: u64, socket_drops: u64) -> UdpRun {
+        let sent = Sent { packets: sent, refused: 0, seconds: 2.0 };
+        UdpRun::of(500, &sent, &Received { packets: received, seconds: 2.0, socket_drops })
+    }
+
+    #[test]
+    fn what_the_socket_lost_is_not_the_path_s_loss() {
+        let udp = run(1000, 900, 60);
+        assert_eq!((udp.lost, udp.socket_drops), (40, 60));
+        assert!((udp.loss_percent() - 4.0).abs() < 1e-9);
+        assert!(!udp.is_clean());
+    }
+
+    #[test]
+    fn a_clean_run_lost_nothing_and_kept_its_rate() {
+        assert!(run(1000, 1000, 0).is_clean());
+        assert!(!run(900, 900, 0).is_clean(), "the sender was too slow");
+        assert!(!run(1000, 999, 1).is_clean());
+        // Drops of someone else's socket are not ours.
+        assert_eq!(run(1000, 1000, 7).socket_drops, 0);
+    }
+}

@@ -1,0 +1,112 @@
+//! Tables for a person, JSON for everybody else.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::generators::pingpong::Latency;
+use crate::measure::UdpRun;
+use crate::stats::Spread;
+
+/// Prints a heading and a table below it; the first column is text, the others are figures.
+pub(crate) fn table<const N: usize>(heading: &str, columns: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
+    wide_table(heading, columns.to_vec(), rows.into_iter().map(Vec::from));
+}
+
+/// The same for a number of columns that is not known beforehand.
+pub(crate) fn wide_table(heading: &str, columns: Vec<&str>, rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(columns);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{heading}\n{table}");
+}
+
+/// The cells of a latency row.
+pub(crate) fn latency_row(name: &str, latency: &Latency) -> [String; 7] {
+    let Latency { samples, p50, p90, p99, p999, max } = latency;
+    let micros = |value: &f64| format!("{value:.1}");
+    [name.to_owned(), micros(p50), micros(p90), micros(p99), micros(p999), micros(max), samples.to_string()]
+}
+
+/// The headings of a latency table, in microseconds.
+pub(crate) const LATENCY_COLUMNS: [&str; 7] = ["PATH", "P50 us", "P90", "P99", "P99.9", "MAX", "SAMPLES"];
+
+/// The cells of a UDP row.
+pub(crate) fn udp_row(name: &str, udp: &UdpRun) -> [String; 6] {
+    let asked = if udp.asked == 0 { "all it can".to_owned() } else { kilo(udp.asked as f64) };
+    let loss = format!("{:.2} %", udp.loss_percent());
+    [name.to_owned(), asked, kilo(udp.offered), kilo(udp.received), loss, udp.socket_drops.to_string()]
+}
+
+/// The headings of a UDP table, in thousands of packets a second.
+pub(crate) const UDP_COLUMNS: [&str; 6] = ["PATH", "ASKED kpps", "SENT kpps", "RECEIVED kpps", "LOST", "SOCKET FULL"];
+
+fn kilo(rate: f64) -> String {
+    format!("{:.1}", rate / 1000.0)
+}
+
+/// A median with the range it lies in.
+pub(crate) fn spread_cell(spread: Option<Spread>) -> String {
+    spread.map_or("-".to_owned(), |Spread { median, min, max }| format!("{median:.2} ({min:.2} to {max:.2})"))
+}
+
+/// The agent's own words: what it runs with, and what it dropped.
+pub(crate) fn agent(status: &Value) {
+    println!("\nAgent");
+    for (key, value) in status.as_object().into_iter().flatten() {
+        match (key.as_str(), value) {
+            ("drops", drops) => println!("  drops: {}", dropped(drops)),
+            (_, Value::String(text)) => println!("  {key}: {text}"),
+            (_, Value::Number(number)) => println!("  {key}: {number}"),
+            ("features" | "mode" | "modes", value) => println!("  {key}: {}", pairs(value)),
+            _ => {}
+        }
+    }
+}
+
+/// Drops by reason, those that happened.
+pub(crate) fn dropped(drops: &Value) -> String {
+    let counts = drops.as_object().into_iter().flatten();
+    let happened = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
+    let text = happened.map(|(reason, count)| format!("{reason} {count}")).collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "none".to_owned() } else { text }
+}
+
+fn pairs(value: &Value) -> String {
+    let Some(fields) = value.as_object() else { return value.to_string() };
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    fields.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes the results as JSON, for the one who asked for that.
+pub(crate) fn write_json<T: Serialize>(results: &T, file: Option<&Path>) -> Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let mut text = serde_json::to_string_pretty(results)?;
+    text.push('\n');
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("\nresults written to {}", file.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_drops_that_happened_are_named() {
+        assert_eq!(dropped(&json!({"malformed": 0, "ttl_expired": 2})), "ttl_expired 2");
+        assert_eq!(dropped(&json!({"malformed": 0})), "none");
+        assert_eq!(dropped(&Value::Null), "none");
+    }
+}
