@@ -117,6 +117,8 @@ drop_reasons! {
     ChainTooLong = 67, "chain_too_long";
     /// It has more frames than the port it was forwarded to takes (multi-buffer is off).
     ChainRefused = 68, "chain_refused";
+    /// One of its descriptors led outside the packet memory, or to a frame that was not given to its port.
+    BadChain = 69, "bad_chain";
 }
 
 impl DropReason {

@@ -12,8 +12,9 @@ use crate::handoff::Handoff;
 use crate::sleep::Sleeper;
 use crate::transmit::{Out, Outcome, Outcomes};
 
-/// Free frames a worker keeps to itself at most.
-const POOL: usize = 2048;
+/// Free frames a worker keeps to itself at most: no more than this, and no more than one in eight of all, so that a worker
+/// that only sends does not hoard what one that only receives needs.
+const POOL: usize = 1024;
 
 /// Nanoseconds between two looks at the kernel's statistics of a port.
 const KERNEL_STATISTICS: u64 = 1_000_000_000;
@@ -108,7 +109,7 @@ impl Worker {
     ) -> Worker {
         Worker {
             id,
-            pool: Pool::new(umem.clone(), POOL),
+            pool: Pool::new(umem.clone(), POOL.min(umem.frames() as usize / 8)),
             umem,
             burst: Burst::new(),
             path: Path::new(path),
@@ -217,7 +218,12 @@ impl Worker {
     #[inline]
     fn receive(&mut self, at: usize, now: Time, to_wake: &mut u64) -> bool {
         let owned = &mut self.ports.owned[at];
-        if owned.port.receive(&mut self.burst, &mut self.pool) == 0 {
+        let (long_before, bad_before) = owned.port.receive_errors();
+        let received = owned.port.receive(&mut self.burst, &mut self.pool);
+        let (long, bad) = owned.port.receive_errors();
+        self.counts.drops[DropReason::ChainTooLong.index()] += long - long_before;
+        self.counts.drops[DropReason::BadChain.index()] += bad - bad_before;
+        if received == 0 {
             return false;
         }
         let id = owned.id;
@@ -291,8 +297,6 @@ impl Worker {
 
     fn publish(&mut self) {
         self.looped.pool_frames = self.pool.len() as u64;
-        self.counts.drops[DropReason::ChainTooLong.index()] =
-            self.ports.owned.iter().map(|owned| owned.port.statistics().rx_too_long).sum();
         self.counters.looped.store(&self.looped);
         let generation = self.reader.current().generation();
         self.counters.store(&self.counts, generation);

@@ -139,6 +139,12 @@ impl Port {
         self.statistics
     }
 
+    /// Packets thrown away on receipt so far: those of too many segments, and those with a bad descriptor.
+    #[inline]
+    pub fn receive_errors(&self) -> (u64, u64) {
+        (self.statistics.rx_too_long, self.statistics.rx_bad_descriptor)
+    }
+
     /// What the kernel counted on this socket, with every packet it could not hand over.
     pub fn kernel_statistics(&self) -> Option<rustix::net::xdp::XdpStatistics> {
         rustix::net::sockopt::xdp_statistics(self.socket.as_ref()?).ok()
