@@ -18,10 +18,10 @@ pub enum NameError {
          '-', and have at most {MAX_CONTAINER_ID} characters"
     )]
     ContainerId(String),
-    /// The rules of `dev_valid_name` (net/core/dev.c).
+    /// The rules of `dev_valid_name` (net/core/dev.c), and no '%', which the kernel reads as a pattern.
     #[error(
-        "interface name {0:?} is invalid: it must have 1 to {MAX_INTERFACE_NAME} bytes with no '/', ':' or white \
-         space, and be neither \".\" nor \"..\""
+        "interface name {0:?} is invalid: it must have 1 to {MAX_INTERFACE_NAME} bytes with no '/', ':', '%' or \
+         white space, and be neither \".\" nor \"..\""
     )]
     InterfaceName(String),
 }
@@ -71,7 +71,7 @@ impl TryFrom<String> for InterfaceName {
         let valid = (1..=MAX_INTERFACE_NAME).contains(&name.len())
             && name != "."
             && name != ".."
-            && !name.chars().any(|c| matches!(c, '/' | ':' | '\0') || c.is_whitespace());
+            && !name.chars().any(|c| matches!(c, '/' | ':' | '%' | '\0') || c.is_whitespace());
         if valid { Ok(Self(name)) } else { Err(NameError::InterfaceName(name)) }
     }
 }
@@ -121,7 +121,7 @@ mod tests {
         for good in ["eth0", "e", "a.b", "net-1", "123456789012345"] {
             assert!(InterfaceName::try_from(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "a:1", "a b", "1234567890123456", "a\0"] {
+        for bad in ["", ".", "..", "a/b", "a:1", "a b", "1234567890123456", "a\0", "eth%d"] {
             assert!(InterfaceName::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

@@ -53,7 +53,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A file is there that is not an entry of this version.
-    #[error("CNI journal: {path} is not an entry of version {JOURNAL_VERSION}: {reason}; remove it by hand")]
+    #[error("CNI journal: {path} is not an entry of version {JOURNAL_VERSION}: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -107,6 +107,19 @@ impl Journal {
         }
         paths.sort();
         Ok(paths.iter().map(|path| read_entry(path)).collect())
+    }
+
+    /// Renames the file that `refused` is about, so that it is not listed again but can be looked at. Best effort: one
+    /// that stays is refused again.
+    pub fn set_aside(&self, refused: &JournalError) {
+        if let JournalError::Malformed { path, .. } = refused {
+            let _ = fs::rename(path, path.with_extension("refused"));
+        }
+    }
+
+    /// Whether there is an entry of `attachment`.
+    pub fn holds(&self, attachment: &AttachmentId) -> bool {
+        self.path_of(attachment).exists()
     }
 
     /// Removes the entry of `attachment`; nothing there is a success.
@@ -167,7 +180,9 @@ mod tests {
         }
         let stored: Vec<_> = journal.entries().unwrap().into_iter().map(Result::unwrap).collect();
         assert_eq!(stored, [entry("a"), entry("b")]);
+        assert!(journal.holds(&entry("a").attachment));
         journal.remove(&entry("a").attachment).unwrap();
+        assert!(!journal.holds(&entry("a").attachment));
         journal.remove(&entry("a").attachment).unwrap();
         assert_eq!(journal.entries().unwrap().len(), 1);
     }
@@ -183,6 +198,8 @@ mod tests {
         assert_eq!(listed.len(), 2);
         let named = listed[1].as_ref().unwrap_err().to_string();
         assert!(named.contains("c@eth0.json"), "{named}");
+        listed.iter().filter_map(|one| one.as_ref().err()).for_each(|refused| journal.set_aside(refused));
+        assert_eq!(journal.entries().unwrap().len(), 1);
     }
 
     #[test]
