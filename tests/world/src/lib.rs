@@ -1,1 +1,25 @@
 //! A switch in memory, fixtures, an oracle that answers from the objects, and virtual time.
+//!
+//! ```text
+//! Node (pods, host: the objects) --tables()--> Switch (the real path) --send(frame)--> Outcome
+//!   |                                                                                     |  compared in tests
+//!   +--oracle::answer(node, what was sent)--------------------------------> Expected -----+
+//! ```
+//!
+//! The oracle searches the list of pods; it never looks at tables, headers or bytes, so that a mistake in the code under
+//! test is not made twice.
+#![forbid(unsafe_code)]
+
+pub mod any_bytes;
+mod clock;
+mod node;
+pub mod oracle;
+pub mod samples;
+mod sent;
+mod switch;
+
+pub use clock::Clock;
+pub use node::{Host, Node, Pod};
+pub use oracle::Expected;
+pub use sent::{Content, Sent};
+pub use switch::{Outcome, Switch};

@@ -15,13 +15,13 @@ use crate::parse::Arp;
 pub(crate) const HOPS: u8 = 64;
 
 /// Makes an ARP request for the gateway the reply to it. Whatever followed the message is cut off.
-pub(crate) fn arp(packet: &mut Packet<'_>, gateway: &Gateway, request: &Arp) {
+pub(crate) fn arp(packet: &mut Packet<'_>, gateway: &Gateway, port: &Port, request: &Arp) {
     // Within the length of the request, so there is always room.
     if !packet.reshape(0, ethernet::HEADER_LEN + arp::LEN) {
         return;
     }
     let head = packet.head_mut();
-    address(head, request.source_mac, gateway, ethertype::ARP);
+    address(head, port.mac, gateway, ethertype::ARP);
     if let Ok(mut message) = arp::Packet::init(&mut head[ethernet::HEADER_LEN..]) {
         message.set_operation(arp::REPLY);
         message.set_sender(gateway.mac, gateway.v4);

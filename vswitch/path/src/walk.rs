@@ -60,7 +60,7 @@ impl Path {
         let port = match exit {
             Exit::Drop(reason) => return drop_as(*reason, counts),
             Exit::ReplyArp { arp, port } => {
-                reply::arp(packet, gateway, arp);
+                reply::arp(packet, gateway, port, arp);
                 counts.arp_replies += 1;
                 port
             }

@@ -43,6 +43,14 @@ fn arp_reply_names_the_gateways_mac() {
     assert_eq!((message.operation(), message.target_ip()), (arp::REPLY, HOST.v4));
 }
 
+#[test]
+fn an_arp_reply_goes_to_the_ports_mac_whoever_asked() {
+    let bridged = MacAddr([2, 9, 9, 9, 9, 9]);
+    let reply = answer(HOST, &arps::request(bridged, OUTSIDE_V4, GATEWAY.v4));
+    let message = arp::Packet::new_checked(l3(&reply, HOST.mac, ethertype::ARP)).expect("ARP");
+    assert_eq!((message.target_mac(), message.target_ip()), (bridged, OUTSIDE_V4));
+}
+
 /// Every form of solicitation: to the group, to the gateway, without an option.
 fn solicitations() -> [Vec<u8>; 3] {
     let link = Ethernet::new(A.mac, GATEWAY.mac);
