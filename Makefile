@@ -27,6 +27,7 @@ build: setup ## Builds the programs with optimization.
 
 lint: setup ## Formatting, clippy, boundaries between crates, wiring of the tests, licences.
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask deps
 	cargo xtask ci-wiring
