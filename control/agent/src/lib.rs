@@ -1,4 +1,57 @@
 //! sluiced: the node's network in one daemon.
+//!
+//! ```text
+//! sluice-cni --socket--> cni_server --> attach / detach --+--> host devices
+//! manifests  --source--> objects ----> ledger, host_port  +--> dataplane (sockets, XDP program, workers)
+//!                                          |              `--> state file
+//!                                     generations --tables--> dataplane
+//! HTTP <-- http <-- status, metrics, readiness
+//! ```
+//!
+//! | module | subject |
+//! |---|---|
+//! | `run`, `start`, `recover` | the life of the process: start, repair what an earlier one left, serve, leave |
+//! | [`config`], `logging`, `cores`, `lock` | what it is told, and what it takes for itself |
+//! | `agent` | all parts together |
+//! | `cni_server`, `attach`, `detach`, `serial`, `undo` | requests, and what they do |
+//! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
+//! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
+//! | `objects`, `generations`, `faults` | Kubernetes objects to tables |
+//! | `dataplane` | the switch |
+//! | `repair` | what to do about what is found at the start: a pure function |
+//! | `http`, `status`, `metrics`, `readiness` | reports |
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod attach;
+mod cni_server;
 pub mod config;
+mod cores;
+mod dataplane;
+mod detach;
+mod faults;
+mod generations;
+mod host_port;
+mod http;
 pub mod ipam;
+mod ledger;
+mod link_name;
+mod lock;
+mod logging;
+mod metrics;
+mod objects;
+mod pod_identity;
+mod pod_link;
+mod readiness;
+mod recover;
+mod repair;
+mod run;
+mod serial;
+mod shape;
+mod start;
 pub mod state;
+mod status;
+mod undo;
+
+pub use run::main;

@@ -1,2 +1,7 @@
 //! The sluiced binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sluiced::main()
+}

@@ -1,0 +1,74 @@
+//! The agent's parts, and what several of them do together.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use sluice_cni_protocol::{AddResult, CniError, CniRequest, Journal, NetworkConfig};
+use sluice_host::NetnsId;
+
+use crate::cni_server::Calls;
+use crate::config::Config;
+use crate::dataplane::Dataplane;
+use crate::faults::Faults;
+use crate::generations::{GenerationError, Generations};
+use crate::host_port::HostPort;
+use crate::ledger::Ledger;
+use crate::readiness::Readiness;
+use crate::serial::Serial;
+use crate::shape::Shape;
+
+/// Everything that calls, events and reports work on. Shared by all of the agent's threads but the workers.
+pub(crate) struct Agent {
+    /// What the agent was told.
+    pub(crate) config: Config,
+    /// The switch.
+    pub(crate) dataplane: Dataplane,
+    /// The node's own port.
+    pub(crate) host_port: HostPort,
+    /// What is attached.
+    pub(crate) ledger: Ledger,
+    /// Where tables come from.
+    pub(crate) generations: Generations,
+    /// DELs of a time without an agent.
+    pub(crate) journal: Journal,
+    /// One call at a time for an attachment.
+    pub(crate) serial: Serial,
+    /// What is still waited for.
+    pub(crate) readiness: Readiness,
+    /// What is wrong with the objects.
+    pub(crate) faults: Faults,
+    /// The namespace that the agent works in.
+    pub(crate) own_netns: NetnsId,
+    /// Sizes of pods' devices.
+    pub(crate) shape: Shape,
+    /// When the agent started.
+    pub(crate) started: Instant,
+}
+
+impl Agent {
+    /// Publishes tables of what is attached now.
+    pub(crate) fn publish(&self) -> Result<(), GenerationError> {
+        self.generations.next(
+            || self.ledger.live(),
+            |port| self.dataplane.worker_for(port),
+            |tables| self.dataplane.publish(tables),
+        )
+    }
+}
+
+impl Calls for Agent {
+    fn add(&self, request: &CniRequest, config: &NetworkConfig) -> Result<AddResult, CniError> {
+        self.serial.run(&request.attachment, || {
+            self.replay(&request.attachment);
+            Ok(self.attach(request, config.name.clone())?)
+        })
+    }
+
+    fn del(&self, request: &CniRequest) -> Result<(), CniError> {
+        self.serial.run(&request.attachment, || Ok(self.detach(&request.attachment)?))
+    }
+
+    fn status(&self) -> Value {
+        crate::status::document(self)
+    }
+}

@@ -1,0 +1,183 @@
+//! The veth that joins the node's own stack to the switch: `sluice_host` on the stack's side, `sluice_port` on the
+//! switch's.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use ipnet::IpNet;
+use sluice_host::{AddressSpec, Error, Link, LinkChange, LinkIndex, LinkKind, Netlink, Route, VethEnd};
+use sluice_model::Node;
+use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
+use sluice_wire::MacAddr;
+use tracing::{info, warn};
+
+use crate::lock::DirectoryLock;
+use crate::pod_link::{prepare_stack_end, silence};
+use crate::shape::Shape;
+
+const STACK_END: &str = "sluice_host";
+const SWITCH_END: &str = "sluice_port";
+/// `RTPROT_` of our routes, so that we find them again: a number that nobody has registered (rt_protos of iproute2).
+const ROUTE_PROTOCOL: u8 = 213;
+const QUEUE_LIMIT: u32 = 1000;
+
+/// Why there is no host port.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HostPortError {
+    /// The kernel refused.
+    #[error("host port: {0}")]
+    Kernel(#[from] Error),
+    /// Another agent works in this network namespace.
+    #[error(
+        "{STACK_END} belongs to a sluiced that runs with the run directory {0}; a network namespace has room for one"
+    )]
+    InUse(String),
+    /// A device of one of our names is there that we did not make.
+    #[error("{0} is there but is no veth of sluiced's; rename or delete it")]
+    Foreign(&'static str),
+    /// The kernel gave the device no hardware address.
+    #[error("{STACK_END} has no hardware address")]
+    NoMac,
+}
+
+/// The veth, and what of the node's podCIDRs is set on it.
+#[derive(Debug)]
+pub(crate) struct HostPort {
+    /// The switch's end, to be bound.
+    pub(crate) switch_end: LinkIndex,
+    /// Hardware address of the stack's end.
+    pub(crate) mac: MacAddr,
+    /// Its sizes.
+    pub(crate) shape: Shape,
+    stack_end: LinkIndex,
+}
+
+impl HostPort {
+    /// Makes the veth anew; one that an earlier agent left is deleted first. The run directory is written on it, so that
+    /// a second agent in this namespace sees whose it is.
+    pub(crate) fn create(netlink: &mut Netlink, shape: Shape, run_dir: &Path) -> Result<Self, HostPortError> {
+        remove_stale(netlink, run_dir)?;
+        let pair =
+            netlink.create_veth(&shape.sized(VethEnd::named(SWITCH_END)), &shape.sized(VethEnd::named(STACK_END)))?;
+        let made = Self::configure(netlink, pair.near, pair.far, shape, run_dir);
+        if made.is_err() {
+            delete(netlink, pair.near);
+        }
+        made
+    }
+
+    fn configure(
+        netlink: &mut Netlink,
+        switch_end: LinkIndex,
+        stack_end: LinkIndex,
+        shape: Shape,
+        run_dir: &Path,
+    ) -> Result<Self, HostPortError> {
+        silence(SWITCH_END)?;
+        shape.set_offloads(netlink, stack_end)?;
+        netlink.set_pfifo(switch_end, QUEUE_LIMIT)?;
+        let alias = Some(run_dir.display().to_string());
+        netlink.set_link(stack_end, &LinkChange { alias, ..LinkChange::up() })?;
+        netlink.set_link(switch_end, &LinkChange::up())?;
+        let mac = netlink.link_by_index(stack_end)?.mac.ok_or(HostPortError::NoMac)?;
+        Ok(Self { switch_end, mac, shape, stack_end })
+    }
+
+    /// Gives up super-frames: the kernel turned out not to hand over packets of several frames.
+    pub(crate) fn shrink(&mut self, netlink: &mut Netlink) -> Result<(), Error> {
+        self.shape.super_frames = false;
+        self.shape.resize(netlink, self.stack_end)?;
+        self.shape.set_offloads(netlink, self.stack_end)?;
+        self.shape.resize(netlink, self.switch_end)
+    }
+
+    /// Gives the node its addresses in `node`'s podCIDRs and routes to them, and takes away earlier ones.
+    pub(crate) fn follow(&self, netlink: &mut Netlink, node: &Node) -> Result<(), Error> {
+        let own = node.own_addresses();
+        if own.iter().any(IpAddr::is_ipv6) {
+            prepare_stack_end(STACK_END)?;
+        }
+        let wanted: Vec<IpNet> = own.iter().copied().map(IpNet::from).collect();
+        let present: Vec<IpNet> =
+            netlink.addresses()?.iter().filter(|a| a.link == self.stack_end).map(|a| a.net).collect();
+        for net in wanted.iter().filter(|net| !present.contains(net)) {
+            netlink.add_address(self.stack_end, &AddressSpec::new(*net))?;
+        }
+        let routes = self.routes(node, &own);
+        for route in &routes {
+            netlink.replace_route(route)?;
+        }
+        let ours = |r: &Route| r.protocol == ROUTE_PROTOCOL && r.link == Some(self.stack_end);
+        for route in netlink.routes()?.iter().filter(|r| ours(r)) {
+            if !routes.iter().any(|wanted| wanted.destination == route.destination) {
+                ignore_absent(netlink.delete_route(route))?;
+            }
+        }
+        for net in present.iter().filter(|net| !wanted.contains(net) && !is_link_local(net)) {
+            ignore_absent(netlink.delete_address(self.stack_end, *net))?;
+        }
+        Ok(())
+    }
+
+    fn routes(&self, node: &Node, own: &[IpAddr]) -> Vec<Route> {
+        let to = |net: &IpNet| {
+            let gateway = if net.addr().is_ipv4() { IpAddr::from(GATEWAY_IPV4) } else { IpAddr::from(GATEWAY_IPV6) };
+            Route {
+                gateway: Some(gateway),
+                link: Some(self.stack_end),
+                onlink: true,
+                mtu: Some(u32::from(self.shape.path_mtu)),
+                advmss: Some(self.shape.advmss(gateway)),
+                source: own.iter().copied().find(|address| net.contains(address)),
+                protocol: ROUTE_PROTOCOL,
+                ..Route::to(*net)
+            }
+        };
+        node.pod_cidrs.iter().map(to).collect()
+    }
+
+    /// Deletes the veth; its addresses and routes go with it.
+    pub(crate) fn remove(&self, netlink: &mut Netlink) -> Result<(), Error> {
+        ignore_absent(netlink.delete_link(self.switch_end))
+    }
+}
+
+fn remove_stale(netlink: &mut Netlink, run_dir: &Path) -> Result<(), HostPortError> {
+    for name in [STACK_END, SWITCH_END] {
+        let Some(link) = netlink.find_link(name)? else { continue };
+        check_stale(&link, name, run_dir)?;
+        info!(device = name, "deleting the host port that an earlier sluiced left");
+        ignore_absent(netlink.delete_link(link.index))?;
+    }
+    Ok(())
+}
+
+/// Our own run directory is locked by us, so a device with its name on it is a dead agent's.
+fn check_stale(link: &Link, name: &'static str, run_dir: &Path) -> Result<(), HostPortError> {
+    if link.kind != LinkKind::Veth {
+        return Err(HostPortError::Foreign(name));
+    }
+    match link.alias.as_deref().map(Path::new) {
+        Some(other) if other != run_dir && DirectoryLock::is_held(other) => {
+            Err(HostPortError::InUse(other.display().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn delete(netlink: &mut Netlink, link: LinkIndex) {
+    if let Err(error) = ignore_absent(netlink.delete_link(link)) {
+        warn!(%error, "cannot delete the half-made host port");
+    }
+}
+
+fn is_link_local(net: &IpNet) -> bool {
+    matches!(net, IpNet::V6(v6) if v6.addr().is_unicast_link_local())
+}
+
+fn ignore_absent(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.is_absent() => Ok(()),
+        result => result,
+    }
+}

@@ -1,0 +1,142 @@
+//! A pod's device: a veth whose one end is in the pod's namespace and whose other end the switch binds to.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sluice_host::{
+    AddressSpec, Error, ErrorKind, LinkChange, LinkIndex, Netlink, Netns, Route, Scope, VethEnd, sysctl,
+};
+use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
+use sluice_wire::MacAddr;
+
+use crate::shape::Shape;
+
+/// Packets that may wait at the switch's end while the pod is slow. Its presence matters, not its length: it turns
+/// silent drops of a full veth into back-pressure.
+const QUEUE_LIMIT: u32 = 1000;
+
+/// How a pod's device is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PodLink<'a> {
+    /// Name of the node's end.
+    pub(crate) host_link: &'a str,
+    /// Text shown with the node's end, for people.
+    pub(crate) alias: &'a str,
+    /// The pod's namespace.
+    pub(crate) netns: &'a Netns,
+    /// Name of the pod's end.
+    pub(crate) ifname: &'a str,
+    /// Hardware address of the pod's end.
+    pub(crate) mac: MacAddr,
+    /// The pod's addresses.
+    pub(crate) addresses: &'a [IpAddr],
+    /// Sizes.
+    pub(crate) shape: Shape,
+}
+
+impl PodLink<'_> {
+    /// Makes both ends, down, and returns the node's. Nothing is left of a failure.
+    pub(crate) fn create(&self, node: &mut Netlink) -> Result<LinkIndex, Error> {
+        let near = self.shape.sized(VethEnd::named(self.host_link));
+        let far = VethEnd { mac: Some(self.mac), netns: Some(self.netns), ..VethEnd::named(self.ifname) };
+        Ok(node.create_veth(&near, &self.shape.sized(far))?.near)
+    }
+
+    /// Gives both ends all that the pod needs to talk, and sets them up. Doing it again changes nothing.
+    pub(crate) fn configure(&self, node: &mut Netlink, host: LinkIndex) -> Result<(), Error> {
+        self.configure_inside()?;
+        silence(self.host_link)?;
+        self.shape.resize(node, host)?;
+        node.set_pfifo(host, QUEUE_LIMIT)?;
+        node.set_link(host, &LinkChange { alias: Some(self.alias.to_owned()), ..LinkChange::up() })
+    }
+
+    fn configure_inside(&self) -> Result<(), Error> {
+        let mut inside = Netlink::open_in(self.netns)?;
+        let link = inside.link_by_name(self.ifname)?.index;
+        let loopback = inside.link_by_name("lo")?.index;
+        self.shape.resize(&mut inside, link)?;
+        self.shape.set_offloads(&mut inside, link)?;
+        if self.addresses.iter().any(IpAddr::is_ipv6) {
+            sysctl::set_in(self.netns, &stack_settings(self.ifname).each())?;
+        }
+        inside.set_link(loopback, &LinkChange::up())?;
+        inside.set_link(link, &LinkChange::up())?;
+        for address in self.addresses {
+            match inside.add_address(link, &AddressSpec::new(IpNet::from(*address))) {
+                Err(error) if error.is_taken() => {}
+                result => result?,
+            }
+        }
+        routes(link, self.addresses, self.shape).iter().try_for_each(|route| inside.replace_route(route))
+    }
+}
+
+/// The IPv6 settings of a device that a stack uses.
+struct StackSettings([(String, &'static str); 3]);
+
+impl StackSettings {
+    fn each(&self) -> [(&str, &str); 3] {
+        self.0.each_ref().map(|(key, value)| (key.as_str(), *value))
+    }
+}
+
+/// IPv6 on, whatever the default is; no duplicate address detection, for addresses are given out by us alone and the
+/// pod must be able to talk at once; no router advertisements, for the routes are ours.
+fn stack_settings(device: &str) -> StackSettings {
+    let key = |name: &str| format!("net/ipv6/conf/{device}/{name}");
+    StackSettings([(key("disable_ipv6"), "0"), (key("accept_dad"), "0"), (key("accept_ra"), "0")])
+}
+
+/// The IPv6 settings of the end that a stack uses, in the calling thread's namespace.
+pub(crate) fn prepare_stack_end(device: &str) -> Result<(), Error> {
+    stack_settings(device).each().iter().try_for_each(|(key, value)| sysctl::set(key, value))
+}
+
+/// Keeps the node's own stack from sending neighbour and multicast messages out of an end that is the switch's.
+pub(crate) fn silence(device: &str) -> Result<(), Error> {
+    match sysctl::set(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1") {
+        // A kernel without IPv6 sends none.
+        Err(error) if *error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// The routes of a pod with these addresses.
+pub(crate) fn routes(link: LinkIndex, addresses: &[IpAddr], shape: Shape) -> Vec<Route> {
+    let v4 = IpAddr::from(GATEWAY_IPV4);
+    let v6 = IpAddr::from(GATEWAY_IPV6);
+    let through = |route: Route, gateway: IpAddr| Route {
+        link: Some(link),
+        mtu: Some(u32::from(shape.path_mtu)),
+        advmss: Some(shape.advmss(gateway)),
+        ..route
+    };
+    let mut routes = Vec::new();
+    if addresses.iter().any(IpAddr::is_ipv4) {
+        routes.push(through(Route { scope: Some(Scope::Link), ..Route::to(IpNet::from(v4)) }, v4));
+        routes.push(through(Route { gateway: Some(v4), ..Route::default_v4() }, v4));
+    }
+    if addresses.iter().any(IpAddr::is_ipv6) {
+        routes.push(through(Route { gateway: Some(v6), ..Route::default_v6() }, v6));
+    }
+    routes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_routes_only_for_its_families() {
+        let shape = Shape { path_mtu: 1400, super_frames: true };
+        let of = |addresses: &[IpAddr]| routes(LinkIndex(2), addresses, shape);
+        let v4 = of(&["10.0.0.2".parse().unwrap()]);
+        assert_eq!(v4.len(), 2);
+        assert!(v4.iter().all(|r| r.mtu == Some(1400) && r.advmss == Some(1360) && r.destination.addr().is_ipv4()));
+        let v6 = of(&["fd00::2".parse().unwrap()]);
+        assert_eq!(v6.len(), 1);
+        assert_eq!((v6[0].gateway, v6[0].advmss), (Some(GATEWAY_IPV6.into()), Some(1340)));
+        assert_eq!(of(&[]).len(), 0);
+    }
+}

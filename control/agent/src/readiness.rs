@@ -1,0 +1,80 @@
+//! What the agent still waits for.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Something without which the agent is not ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Condition {
+    /// The objects have been read once.
+    Objects,
+    /// The Node object is known and has podCIDRs.
+    Node,
+    /// The host port has its addresses and routes.
+    HostPort,
+    /// What an earlier agent left is repaired and the socket is open.
+    Socket,
+    /// The agent is not being stopped.
+    Running,
+}
+
+/// The conditions that do not hold, each with the reason.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    unmet: Mutex<BTreeMap<Condition, String>>,
+}
+
+impl Readiness {
+    /// At the start: nothing holds yet but that we run.
+    pub(crate) fn starting(node: &str) -> Self {
+        let unmet = BTreeMap::from([
+            (Condition::Objects, "the objects have not been read yet".to_owned()),
+            (Condition::Node, format!("Node {node} is not known")),
+            (Condition::HostPort, "the host port has no address yet".to_owned()),
+            (Condition::Socket, "the socket for CNI requests is not open yet".to_owned()),
+        ]);
+        Self { unmet: Mutex::new(unmet) }
+    }
+
+    /// The condition holds now.
+    pub(crate) fn met(&self, condition: Condition) {
+        self.unmet().remove(&condition);
+    }
+
+    /// The condition does not hold (any more).
+    pub(crate) fn unmet_because(&self, condition: Condition, reason: impl Into<String>) {
+        self.unmet().insert(condition, reason.into());
+    }
+
+    /// Whether the condition does not hold.
+    pub(crate) fn is_unmet(&self, condition: Condition) -> bool {
+        self.unmet().contains_key(&condition)
+    }
+
+    /// Why the agent is not ready; empty when it is.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        self.unmet().values().cloned().collect()
+    }
+
+    fn unmet(&self) -> MutexGuard<'_, BTreeMap<Condition, String>> {
+        self.unmet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_when_all_hold_and_not_when_one_fails_again() {
+        let readiness = Readiness::starting("n1");
+        for condition in [Condition::Objects, Condition::Node, Condition::HostPort] {
+            readiness.met(condition);
+        }
+        assert_eq!(readiness.reasons().len(), 1);
+        readiness.met(Condition::Socket);
+        assert!(readiness.reasons().is_empty());
+        readiness.unmet_because(Condition::Running, "stopping");
+        assert_eq!(readiness.reasons(), ["stopping"]);
+    }
+}

@@ -1,0 +1,134 @@
+//! The life of the process: start, serve until told to stop, leave the node clean.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+use sluice_cni_protocol::SOCKET_NAME;
+use sluice_host::Netlink;
+use sluice_source::{Timing, watch};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::agent::Agent;
+use crate::config::{Args, Config, Source, Surroundings};
+use crate::readiness::Condition;
+use crate::{cni_server, cores, http, logging, objects, start};
+
+/// Time between rounds of what has to be looked after.
+const ROUND: Duration = Duration::from_secs(5);
+/// How long calls under way may take when the agent is stopped.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// Threads of the control side; kernel calls have their own.
+const CONTROL_THREADS: usize = 2;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    match try_main(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Before logging has started, and for people who look at the terminal.
+            let _ = writeln!(std::io::stderr(), "sluiced: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_main(args: Args) -> anyhow::Result<()> {
+    let available = cores::available().context("listing the cores of this process")?;
+    let print = args.print_config;
+    let config = Config::load(args, &Surroundings::read(available.clone()))?;
+    if print {
+        let yaml = config.to_yaml()?;
+        return std::io::stdout().write_all(yaml.as_bytes()).context("printing the configuration");
+    }
+    logging::start(config.log);
+    let _directories = start::take_directories(&config)?;
+    let agent = Arc::new(start::start(config, &available)?);
+    let served = control_runtime().and_then(|runtime| {
+        let served = runtime.block_on(serve(&agent));
+        agent.readiness.unmet_because(Condition::Running, "the agent is being stopped");
+        runtime.shutdown_timeout(FAREWELL);
+        served
+    });
+    let left = leave(agent);
+    served.and(left)
+}
+
+fn control_runtime() -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(CONTROL_THREADS).thread_name("control").enable_all();
+    builder.build().context("starting the control threads")
+}
+
+/// Serves until a signal.
+async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("handling SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("handling SIGINT")?;
+    let listener = http::listen(agent.config.http).await?;
+    info!(address = %listener.local_addr().unwrap_or(agent.config.http), "serving HTTP");
+    tokio::spawn(http::serve(listener, Arc::clone(agent)));
+    let recovering = Arc::clone(agent);
+    tokio::task::spawn_blocking(move || recovering.recover())
+        .await
+        .map_err(|panic| anyhow!("repairing what an earlier sluiced left: {panic}"))??;
+    let Source::Directory(directory) = &agent.config.source;
+    let watch = watch(directory, Timing::default()).context("watching the manifests")?;
+    tokio::spawn(objects::follow(watch, Arc::clone(agent)));
+    let socket = cni_server::listen(&agent.config.run_dir)?;
+    let server = tokio::spawn(cni_server::serve(socket, Arc::clone(agent)));
+    agent.readiness.met(Condition::Socket);
+    let rounds = tokio::spawn(look_after(Arc::clone(agent)));
+    info!(node = agent.config.node_name.as_str(), "serving CNI requests");
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    }
+    server.abort();
+    rounds.abort();
+    Ok(())
+}
+
+/// What no event tells of.
+async fn look_after(agent: Arc<Agent>) {
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        rounds.tick().await;
+        let agent = Arc::clone(&agent);
+        // A panic has been logged; the next round tries again.
+        let _ = tokio::task::spawn_blocking(move || {
+            agent.replay_journal();
+            agent.dataplane.collect();
+            if agent.readiness.is_unmet(Condition::HostPort) && !agent.readiness.is_unmet(Condition::Node) {
+                agent.set_up_host_port();
+            }
+        })
+        .await;
+    }
+}
+
+/// Leaves the node as it was, but for the pods' devices: with them the next agent serves the same pods again.
+fn leave(agent: Arc<Agent>) -> anyhow::Result<()> {
+    let socket = agent.config.run_dir.join(SOCKET_NAME);
+    if let Err(error) = std::fs::remove_file(&socket)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        warn!(socket = %socket.display(), %error, "cannot remove the socket");
+    }
+    let saved = agent.ledger.save().context("storing the attachments");
+    let removed = Netlink::open().and_then(|mut netlink| agent.host_port.remove(&mut netlink));
+    match Arc::try_unwrap(agent) {
+        Ok(agent) => agent.dataplane.stop()?,
+        // Sockets and programs go with the process.
+        Err(_) => error!("a call did not end in time; leaving without it"),
+    }
+    saved?;
+    removed.context("removing the host port")?;
+    info!("stopped");
+    Ok(())
+}

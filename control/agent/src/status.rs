@@ -1,0 +1,93 @@
+//! The status document: what the agent is doing, for `GET /status` and the command line.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sluice_path::DropReason;
+
+use crate::agent::Agent;
+use crate::ledger::{HOST_PORT, Phase};
+
+/// Everything an operator asks first, as JSON. Numbers are as of now; no two are of the same instant.
+pub(crate) fn document(agent: &Agent) -> Value {
+    let reasons = agent.readiness.reasons();
+    let dataplane = &agent.dataplane;
+    let features: BTreeMap<_, _> = dataplane.features().list().into_iter().collect();
+    let frames = dataplane.frames();
+    json!({
+        "node": agent.config.node_name.as_str(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptimeSeconds": agent.started.elapsed().as_secs(),
+        "ready": reasons.is_empty(),
+        "notReadyBecause": reasons,
+        "generation": dataplane.generation(),
+        "generationRefused": agent.generations.refused(),
+        "podMtu": agent.shape.path_mtu,
+        "superFrames": agent.shape.super_frames,
+        "xdpMode": dataplane.mode(),
+        "features": features,
+        "hugePages": dataplane.in_huge_pages(),
+        "frames": { "depot": frames.depot, "kernel": frames.kernel, "user": frames.user },
+        "podCIDRs": pod_cidrs(agent),
+        "hostPort": { "port": HOST_PORT.0, "mac": agent.host_port.mac.to_string() },
+        "attachments": attachments(agent),
+        "workers": workers(agent),
+        "drops": drops(agent),
+        "faults": agent.faults.list(),
+    })
+}
+
+fn pod_cidrs(agent: &Agent) -> Vec<Value> {
+    let usage = agent.ledger.usage();
+    usage
+        .iter()
+        .map(|one| {
+            // 2^64 addresses and more have no exact number in JSON.
+            let [in_use, cooling, capacity] =
+                [one.in_use, one.cooling, one.capacity].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+            json!({ "network": one.network, "inUse": in_use, "cooling": cooling, "capacity": capacity })
+        })
+        .collect()
+}
+
+fn attachments(agent: &Agent) -> Vec<Value> {
+    let describe = |phase| match phase {
+        Phase::Live => "live",
+        Phase::Pending => "pending",
+        Phase::Kept => "not served",
+    };
+    let all = agent.ledger.all();
+    all.into_iter()
+        .map(|(id, stored, phase)| {
+            json!({
+                "containerId": id.container_id,
+                "ifname": id.ifname,
+                "pod": format!("{}/{}", stored.pod_namespace, stored.pod_name),
+                "netns": stored.netns,
+                "addresses": stored.addresses,
+                "mac": sluice_wire::MacAddr(stored.mac).to_string(),
+                "hostVeth": stored.host_veth,
+                "port": stored.port,
+                "phase": describe(phase),
+            })
+        })
+        .collect()
+}
+
+fn workers(agent: &Agent) -> Vec<Value> {
+    let all = agent.dataplane.workers();
+    all.iter()
+        .map(|one| {
+            let looped: BTreeMap<_, _> = one.looped.list().into_iter().collect();
+            json!({ "core": one.core, "generation": one.generation, "loop": looped })
+        })
+        .collect()
+}
+
+/// Drops by reason over all workers, only those that there were.
+fn drops(agent: &Agent) -> BTreeMap<&'static str, u64> {
+    let workers = agent.dataplane.workers();
+    let dropped = |reason: DropReason| workers.iter().map(|w| w.counts.dropped(reason)).sum();
+    DropReason::ALL.iter().map(|reason| (reason.name(), dropped(*reason))).filter(|(_, n): &(_, u64)| *n > 0).collect()
+}
