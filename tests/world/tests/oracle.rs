@@ -64,10 +64,36 @@ fn addresses(v4: bool) -> Vec<IpAddr> {
     }
 }
 
+/// Any of these, and as often one that a pod really has.
+fn destinations(node: &Node, v4: bool) -> impl Strategy<Value = IpAddr> + use<> {
+    let there = node.pods.iter().filter_map(|pod| if v4 { pod.v4.map(IpAddr::V4) } else { pod.v6.map(IpAddr::V6) });
+    let there: Vec<IpAddr> = there.chain([if v4 { GATEWAY_IPV4.into() } else { GATEWAY_IPV6.into() }]).collect();
+    prop_oneof![select(addresses(v4)), select(there)]
+}
+
 fn macs(own: MacAddr, honest: MacAddr) -> impl Strategy<Value = MacAddr> {
     let others =
         vec![MacAddr::BROADCAST, MacAddr([1, 0, 0x5e, 0, 0, 1]), GATEWAY_MAC, own, MacAddr([2, 9, 9, 9, 9, 9])];
     prop_oneof![12 => Just(honest), 1 => select(others)]
+}
+
+/// How long a packet is made. A limit is hit exactly, missed by one, or passed by one.
+#[derive(Clone, Copy, Debug)]
+enum Length {
+    Payload(usize),
+    AroundPathMtu(usize),
+    AroundLargest(usize),
+}
+
+impl Length {
+    /// Bytes of payload behind `headers` bytes. The largest IPv4 packet has 65,535 bytes.
+    fn payload(self, node: &Node, headers: usize) -> usize {
+        match self {
+            Self::Payload(payload) => payload,
+            Self::AroundPathMtu(off) => usize::from(node.path_mtu) + off - 1 - headers,
+            Self::AroundLargest(off) => (node.max_l3_len as usize + off - 1).min(65_535) - headers,
+        }
+    }
 }
 
 /// A packet from one of the first ports: mostly honest, or hardly any would pass the first checks.
@@ -93,19 +119,22 @@ fn packets(node: Node) -> impl Strategy<Value = (Node, Sent)> {
             Content::Unknown,
         ];
         let ttl = prop_oneof![4 => Just(64_u8), 1 => 0_u8..4, 1 => any::<u8>()];
-        let payload = prop_oneof![
-            6 => 0_usize..200, 3 => 1200_usize..1540, 1 => 8900_usize..9040, 1 => 55_000_usize..65_480
+        let length = prop_oneof![
+            6 => (0_usize..200).prop_map(Length::Payload),
+            1 => (55_000_usize..65_480).prop_map(Length::Payload),
+            3 => (0_usize..3).prop_map(Length::AroundPathMtu),
+            3 => (0_usize..3).prop_map(Length::AroundLargest),
         ];
         (
             (macs(me.mac, me.mac), macs(me.mac, GATEWAY_MAC)),
-            (source, select(addresses(v4))),
+            (source, destinations(&node, v4)),
             ttl,
             any::<bool>(),
             select(contents.to_vec()),
-            payload,
+            length,
         )
             .prop_map(
-                move |((source_mac, destination_mac), (source, destination), ttl, dont_fragment, content, payload)| {
+                move |((source_mac, destination_mac), (source, destination), ttl, dont_fragment, content, length)| {
                     let port = PortId(u16::from(number));
                     let sent = Sent {
                         port,
@@ -116,9 +145,9 @@ fn packets(node: Node) -> impl Strategy<Value = (Node, Sent)> {
                         ttl,
                         dont_fragment,
                         content,
-                        payload,
+                        payload: 0,
                     };
-                    (node.clone(), sent)
+                    (node.clone(), Sent { payload: length.payload(&node, sent.ip_len()), ..sent })
                 },
             )
     })
