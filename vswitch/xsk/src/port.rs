@@ -380,7 +380,7 @@ impl Port {
     /// touches frames of a copy-mode socket (`xsk_release` waits by `synchronize_net`), so they are taken back wherever they
     /// were. A zero-copy device may still be reading: those frames stay withheld until the process ends.
     ///
-    /// Closing the anchor ends sharing: no further socket can be bound on this memory.
+    /// Closing the anchor ends sharing with it: the next socket bound on this memory registers it anew and is its anchor.
     pub fn close(self) -> usize {
         let Port { umem, rings, socket, anchor, features, .. } = self;
         if anchor {

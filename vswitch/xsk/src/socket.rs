@@ -158,8 +158,9 @@ fn shared(umem: &Arc<Umem>, config: BindConfig, anchor: &Arc<OwnedFd>) -> Result
 
 /// The anchor: tries with every allowed feature, then without the one that was refused.
 fn first(umem: &Arc<Umem>, config: BindConfig) -> Result<Port, BindError> {
+    let multi_buffer = config.allowed.multi_buffer.allows() && (!config.generic || generic_multi_buffer());
     let mut features = Features {
-        multi_buffer: config.allowed.multi_buffer.allows() && (!config.generic || generic_multi_buffer()),
+        multi_buffer,
         tx_metadata: config.allowed.tx_metadata.allows(),
         tx_budget: false,
         need_wakeup: config.allowed.need_wakeup.allows(),
@@ -169,12 +170,13 @@ fn first(umem: &Arc<Umem>, config: BindConfig) -> Result<Port, BindError> {
         match try_first(umem, config, features) {
             Err(First::Register(Errno::INVAL)) if features.tx_metadata => features.tx_metadata = false,
             Err(First::Bind(Errno::INVAL | Errno::OPNOTSUPP)) if features.multi_buffer => features.multi_buffer = false,
-            Err(First::Bind(Errno::INVAL)) if features.need_wakeup => features.need_wakeup = false,
-            Err(First::Bind(Errno::OPNOTSUPP | Errno::INVAL))
+            Err(First::Bind(Errno::INVAL | Errno::OPNOTSUPP))
                 if config.copy_mode == CopyMode::Auto && features.zero_copy =>
             {
-                features.zero_copy = false;
+                // It was not for the packets of several frames: those may be had again in copy mode.
+                features = Features { zero_copy: false, multi_buffer, ..features };
             }
+            Err(First::Bind(Errno::INVAL)) if features.need_wakeup => features.need_wakeup = false,
             Err(First::Register(e)) => return Err(step(config, "registering the UMEM", e)),
             Err(First::Bind(e)) => return Err(step(config, "binding", e)),
             Err(First::Other(e)) => return Err(e),
