@@ -59,18 +59,18 @@ pub(crate) fn spread_cell(spread: Option<Spread>) -> String {
     spread.map_or("-".to_owned(), |Spread { median, min, max }| format!("{median:.2} ({min:.2} to {max:.2})"))
 }
 
+/// What a reader of the figures wants to know of the agent, by the keys of its status document.
+const AGENT_KEYS: [&str; 6] = ["xdpMode", "superFrames", "podMtu", "features", "hugePages", "generation"];
+
 /// The agent's own words: what it runs with, and what it dropped.
 pub(crate) fn agent(status: &Value) {
     println!("\nAgent");
-    for (key, value) in status.as_object().into_iter().flatten() {
-        match (key.as_str(), value) {
-            ("drops", drops) => println!("  drops: {}", dropped(drops)),
-            (_, Value::String(text)) => println!("  {key}: {text}"),
-            (_, Value::Number(number)) => println!("  {key}: {number}"),
-            ("features" | "mode" | "modes", value) => println!("  {key}: {}", pairs(value)),
-            _ => {}
+    for key in AGENT_KEYS {
+        if let Some(value) = status.get(key) {
+            println!("  {key}: {}", pairs(value));
         }
     }
+    println!("  drops: {}", dropped(&status["drops"]));
 }
 
 /// Drops by reason, those that happened.
@@ -81,9 +81,10 @@ pub(crate) fn dropped(drops: &Value) -> String {
     if text.is_empty() { "none".to_owned() } else { text }
 }
 
+/// A plain value, or names with values.
 fn pairs(value: &Value) -> String {
-    let Some(fields) = value.as_object() else { return value.to_string() };
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let Some(fields) = value.as_object() else { return plain(value) };
     fields.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
 }
 

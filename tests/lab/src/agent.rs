@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -11,8 +12,9 @@ use sluice_cni_protocol::{Client, Request, Response};
 use sluice_host::Netns;
 
 use crate::error::LabError;
+use crate::inhabitants;
 use crate::layout::Layout;
-use crate::process::wait_for_child;
+use crate::process::{ProcessId, wait_for_child};
 use crate::stop::Stop;
 
 /// How long an agent may take from its start to its readiness.
@@ -134,35 +136,59 @@ pub(crate) fn start(sluiced: &Path, layout: &Layout, node: &str, netns: &Netns) 
     Ok(netns.spawn(&mut command)?)
 }
 
-/// Waits until an agent answers that it is ready. `child` is there when this process has started it.
+/// The agents of a node that run, recorded or not: what lives in its namespace and was given its configuration.
+pub(crate) fn unrecorded(layout: &Layout, node: &str, netns: &str) -> Vec<ProcessId> {
+    let config = layout.config(node);
+    let given = |process: &ProcessId| {
+        let arguments = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        arguments.split(|byte| *byte == 0).any(|argument| argument == config.as_os_str().as_bytes())
+    };
+    inhabitants::of(&[netns.to_owned()]).into_iter().filter(given).collect()
+}
+
+/// An agent that is waited for.
+pub(crate) enum Watched<'a> {
+    /// Started by this call.
+    Child(&'a mut Child),
+    /// Started by an earlier one.
+    Earlier(ProcessId),
+}
+
+/// How the wait for an agent ended.
+pub(crate) enum Readiness {
+    /// It is ready.
+    Ready,
+    /// It has ended; the status is known for a child.
+    Ended(Option<ExitStatus>),
+}
+
+/// Waits until an agent answers that it is ready, or has ended.
 pub(crate) fn wait_ready(
     layout: &Layout,
     node: &str,
-    mut child: Option<&mut Child>,
+    mut agent: Watched<'_>,
     stop: &Stop,
-) -> Result<(), LabError> {
+) -> Result<Readiness, LabError> {
     let start = Instant::now();
     loop {
         stop.check()?;
         let last = match ask(layout, node) {
-            Ok(status) if status.get("ready") != Some(&Value::Bool(false)) => return Ok(()),
-            Ok(_) => "it answers that it is not ready".to_owned(),
+            Ok(status) if status.get("ready") != Some(&Value::Bool(false)) => return Ok(Readiness::Ready),
+            Ok(status) => format!("it answers that it is not ready: {}", status["notReadyBecause"]),
             Err(error) => error.to_string(),
         };
-        let ended = match child.as_deref_mut() {
-            Some(child) => wait_for_child(child, LOOK_AGAIN).map_err(LabError::file("wait for", "sluiced"))?,
-            None => {
-                std::thread::sleep(LOOK_AGAIN);
-                None
+        match &mut agent {
+            Watched::Child(child) => {
+                let ended = wait_for_child(child, LOOK_AGAIN).map_err(LabError::file("wait for", "sluiced"))?;
+                if ended.is_some() {
+                    return Ok(Readiness::Ended(ended));
+                }
             }
-        };
-        let node = node.to_owned();
-        if let Some(status) = ended {
-            let tail = log_tail(layout, &node);
-            return Err(LabError::AgentEnded { node, status, tail });
+            Watched::Earlier(agent) if !agent.is_running() => return Ok(Readiness::Ended(None)),
+            Watched::Earlier(_) => std::thread::sleep(LOOK_AGAIN),
         }
         if start.elapsed() > READY_BOUND {
-            let tail = log_tail(layout, &node);
+            let (node, tail) = (node.to_owned(), log_tail(layout, node));
             return Err(LabError::AgentNotReady { node, waited: READY_BOUND, last, tail });
         }
     }
@@ -178,7 +204,7 @@ pub(crate) fn ask(layout: &Layout, node: &str) -> Result<Value, LabError> {
 }
 
 /// The end of a node's log, with its path.
-fn log_tail(layout: &Layout, node: &str) -> String {
+pub(crate) fn log_tail(layout: &Layout, node: &str) -> String {
     let path = layout.log(node);
     let text = fs::read(&path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use ipnet::IpNet;
 use sluice_host::{AddressSpec, LinkChange, Netlink, Netns, sysctl};
 
-use crate::agent;
+use crate::agent::{self, Readiness, Watched};
 use crate::error::LabError;
 use crate::inhabitants;
 use crate::process::{ProcessId, end_all};
@@ -30,20 +30,32 @@ pub(crate) fn raise(running: &mut Running<'_>, name: &str, node: &Node) -> Resul
     let layout = running.layout;
     let changed = agent::configure(&running.options.agent, layout, name, &running.record.manifests)?;
     if let Some(agent) = agent {
-        if !changed {
-            return agent::wait_ready(layout, name, None, &running.options.stop);
+        let watched = Watched::Earlier(agent);
+        if !changed && matches!(agent::wait_ready(layout, name, watched, &running.options.stop)?, Readiness::Ready) {
+            return Ok(());
         }
         end(running, &[agent])?;
     }
+    start_agent(running, name, &netns, agent.is_some() && changed)
+}
+
+/// Starts a node's agent and waits until it is ready.
+fn start_agent(running: &mut Running<'_>, name: &str, netns: &Netns, again: bool) -> Result<(), LabError> {
+    let layout = running.layout;
+    // One that an `up` started and was killed before it could take note of it.
+    end(running, &agent::unrecorded(layout, name, &running.options.name.node_netns(name)))?;
     let start = Instant::now();
-    let mut child = agent::start(&running.options.binaries.sluiced, layout, name, &netns)?;
+    let mut child = agent::start(&running.options.binaries.sluiced, layout, name, netns)?;
     if let Some(node) = running.record.nodes.get_mut(name) {
         node.agent = ProcessId::of(child.id());
     }
     running.save()?;
-    agent::wait_ready(layout, name, Some(&mut child), &running.options.stop)?;
+    let readiness = agent::wait_ready(layout, name, Watched::Child(&mut child), &running.options.stop)?;
+    if let Readiness::Ended(Some(status)) = readiness {
+        return Err(LabError::AgentEnded { node: name.to_owned(), status, tail: agent::log_tail(layout, name) });
+    }
     let millis = start.elapsed().as_secs_f64() * 1000.0;
-    running.report(Change::AgentStarted { node: name.to_owned(), again: agent.is_some(), millis });
+    running.report(Change::AgentStarted { node: name.to_owned(), again, millis });
     Ok(())
 }
 

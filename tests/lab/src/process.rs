@@ -28,34 +28,42 @@ pub struct ProcessId {
 impl ProcessId {
     /// The process that has this id now, unless it has ended.
     pub fn of(pid: u32) -> Option<Self> {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let (state, start) = state_and_start(&String::from_utf8_lossy(&stat))?;
-        // A zombie has ended; it only waits for its parent to notice.
-        (state != 'Z' && state != 'X').then_some(Self { pid, start })
+        let start = start_of(pid)?;
+        let process = Self { pid, start };
+        process.is_running().then_some(process)
     }
 
-    /// True while this very process runs.
+    /// True while this very process runs, be it only that a thread of it has not finished dying: until then its locks
+    /// and sockets are taken.
     pub fn is_running(self) -> bool {
-        Self::of(self.pid) == Some(self)
+        self.handle().is_some()
     }
 
     /// A handle that stays with this very process; none when it has ended.
     fn handle(self) -> Option<OwnedFd> {
-        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?)?;
-        let handle = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let handle = pidfd_open(Pid::from_raw(i32::try_from(self.pid).ok()?)?, PidfdFlags::empty()).ok()?;
         // Compared only now: from here on the id cannot pass to another process behind our back.
-        self.is_running().then_some(handle)
+        let same = start_of(self.pid) == Some(self.start);
+        (same && !has_ended(&handle)).then_some(handle)
     }
 }
 
-/// Fields 3 and 22 of `/proc/PID/stat` (proc_pid_stat(5)). The name in field 2 may hold spaces and parentheses.
-fn state_and_start(stat: &str) -> Option<(char, u64)> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace();
-    let state = fields.next()?.chars().next()?;
-    // Field 3 was taken, so field 22 is 18 further on.
-    let start = fields.nth(18)?.parse().ok()?;
-    Some((state, start))
+/// A handle becomes readable when the last thread has ended (pidfd_open(2)). The state in `/proc/PID/stat` is only the
+/// first thread's, which may be a zombie while others still run.
+fn has_ended(handle: &OwnedFd) -> bool {
+    let mut ended = [PollFd::new(handle, PollFlags::IN)];
+    poll(&mut ended, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
+fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    start_time(&String::from_utf8_lossy(&stat))
+}
+
+/// Field 22 of `/proc/PID/stat` (proc_pid_stat(5)). The name in field 2 may hold spaces and parentheses.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, from_third) = stat.rsplit_once(')')?;
+    from_third.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// Waits for a child to end, at most `bound`; none when it still runs then.
@@ -113,11 +121,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn state_and_start_are_found_behind_any_name() {
+    fn the_start_is_found_behind_any_name() {
         let tail = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
-        assert_eq!(state_and_start(&format!("17 (a b) c) {tail}")), Some(('S', 4711)));
+        assert_eq!(start_time(&format!("17 (a b) c) {tail}")), Some(4711));
         for broken in ["", "17", "17 (x)", "17 (x) S", "17 (x) S 1 2"] {
-            assert_eq!(state_and_start(broken), None, "{broken:?}");
+            assert_eq!(start_time(broken), None, "{broken:?}");
         }
     }
 

@@ -1,0 +1,159 @@
+//! A lab under test, driven by the `sluice` program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use sluice_host::{Netlink, Netns};
+use sluice_netns::require_root;
+
+/// The lab of one test. It goes down with this value.
+pub(crate) struct Lab {
+    name: &'static str,
+    manifests: PathBuf,
+}
+
+/// What a command printed and its exit code.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Lab {
+    /// A lab that is not up, with a copy of the example manifests. `name` is the test's alone.
+    pub(crate) fn new(name: &'static str) -> Self {
+        require_root();
+        let manifests = std::env::temp_dir().join(format!("sluice-lab-test-{name}"));
+        let _ = fs::remove_dir_all(&manifests);
+        fs::create_dir_all(&manifests).expect("the temporary directory is writable");
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/lab");
+        for entry in fs::read_dir(examples).expect("the examples are there") {
+            let file = entry.expect("readable").path();
+            fs::copy(&file, manifests.join(file.file_name().expect("a file"))).expect("writable");
+        }
+        let lab = Self { name, manifests };
+        lab.ok(&["down"]);
+        lab
+    }
+
+    /// Where this lab's manifests are.
+    pub(crate) fn manifest(&self, file: &str) -> PathBuf {
+        self.manifests.join(file)
+    }
+
+    /// Runs `sluice lab COMMAND --name NAME ARGUMENTS`.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = self.command(arguments).output().expect("sluice starts");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: status.code(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// The same, which must succeed; gives what it printed.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, Some(0), "sluice lab {arguments:?}: {ran:?}");
+        ran.out
+    }
+
+    /// Starts it and does not wait.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("sluice starts")
+    }
+
+    /// Brings it up.
+    pub(crate) fn up(&self) -> String {
+        self.ok(&["up"])
+    }
+
+    /// `status --json`.
+    pub(crate) fn status(&self) -> Value {
+        serde_json::from_str(&self.ok(&["status", "--json"])).expect("status prints JSON")
+    }
+
+    /// The one node's agent.
+    pub(crate) fn agent_pid(&self) -> i32 {
+        let status = self.status();
+        let pid = status["nodes"][0]["pid"].as_i64().unwrap_or_else(|| panic!("no agent runs: {status}"));
+        i32::try_from(pid).expect("a process id")
+    }
+
+    /// One field of a pod in `status --json`.
+    pub(crate) fn pod(&self, name: &str, field: &str) -> Value {
+        let status = self.status();
+        let pods = status["pods"].as_array().expect("a list of pods");
+        let pod = pods.iter().find(|pod| pod["name"] == name).unwrap_or_else(|| panic!("no pod {name}: {status}"));
+        pod[field].clone()
+    }
+
+    /// A pod's addresses, IPv4 first.
+    pub(crate) fn addresses(&self, pod: &str) -> Vec<String> {
+        let addresses = self.pod(pod, "addresses");
+        let addresses = addresses.as_array().expect("a list of addresses").iter();
+        let mut addresses: Vec<String> = addresses.map(|address| address.as_str().expect("text").to_owned()).collect();
+        addresses.sort_by_key(|address| address.contains(':'));
+        addresses
+    }
+
+    /// Asserts that nothing of the lab is there: names, files, processes.
+    pub(crate) fn assert_gone(&self) {
+        let prefix = format!("slu-{}-", self.name);
+        let names = Netns::names().expect("readable");
+        assert_eq!(names.iter().filter(|name| name.starts_with(&prefix)).collect::<Vec<_>>(), Vec::<&String>::new());
+        assert!(!self.directory().exists(), "{} is left", self.directory().display());
+        let marker = format!("/run/sluice-lab/{}/", self.name);
+        let left: Vec<String> = command_lines().into_iter().filter(|line| line.contains(&marker)).collect();
+        assert!(left.is_empty(), "processes are left: {left:?}");
+    }
+
+    /// The lab's own directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        Path::new("/run/sluice-lab").join(self.name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let (verb, rest) = arguments.split_first().expect("a command");
+        let mut command = Command::new(program("sluice"));
+        command.args(["lab", verb, "--name", self.name]);
+        if *verb == "up" {
+            command.arg("-f").arg(&self.manifests);
+        }
+        command.args(rest);
+        command
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let ran = self.run(&["down"]);
+        let _ = fs::remove_dir_all(&self.manifests);
+        if !std::thread::panicking() {
+            assert_eq!(ran.code, Some(0), "{ran:?}");
+        }
+    }
+}
+
+/// A program of the workspace, built beside this test.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    let path = test.ancestors().nth(2).expect("target/PROFILE").join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+/// Names and addresses of the machine's own devices, which no lab may change.
+pub(crate) fn machine_network() -> Vec<String> {
+    let mut netlink = Netlink::open().expect("netlink");
+    let links = netlink.links().expect("readable");
+    let links = links.into_iter().map(|link| format!("{} {} {} {:?}", link.index, link.name, link.mtu, link.mac));
+    let addresses = netlink.addresses().expect("readable");
+    links.chain(addresses.into_iter().map(|address| format!("{} {}", address.link, address.net))).collect()
+}
+
+fn command_lines() -> Vec<String> {
+    let entries = fs::read_dir("/proc").expect("/proc is there").flatten();
+    let lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).collect()
+}

@@ -1,0 +1,10 @@
+//! `sluice lab` from the outside: the real programs, the real kernel, and nothing left behind.
+//!
+//! Each test has a lab of its own name, which it removes first (a killed run may have left it) and at its end.
+
+#![forbid(unsafe_code)]
+
+mod crash;
+mod driver;
+mod lifecycle;
+mod traffic;
