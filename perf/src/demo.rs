@@ -157,22 +157,25 @@ type Udp = (Vec<UdpRun>, Vec<(&'static str, UdpRun)>);
 fn udp(bench: &Bench, paths: &[Path]) -> Result<Udp> {
     let sluice = switched(paths)?;
     let mut runs = Vec::new();
-    let (mut clean, mut unclean) = (0, None);
+    let (mut lossless, mut lossy) = (0, None);
     for rate in UDP_RATES {
         let run = bench.udp(sluice, rate, UDP_MILLIS)?;
         runs.push(run);
-        if !run.is_clean() {
-            unclean = Some(rate);
+        if !run.is_lossless() {
+            lossy = Some(rate);
+        } else {
+            lossless = rate;
+        }
+        if lossy.is_some() || !run.kept_rate() {
             break;
         }
-        clean = rate;
     }
     for _ in 0..UDP_HALVINGS {
-        let Some(above) = unclean else { break };
-        let rate = (clean + above) / 2;
+        let Some(above) = lossy else { break };
+        let rate = (lossless + above) / 2;
         let run = bench.udp(sluice, rate, UDP_MILLIS)?;
         runs.push(run);
-        if run.is_clean() { clean = rate } else { unclean = Some(rate) }
+        if run.is_lossless() { lossless = rate } else { lossy = Some(rate) }
     }
     runs.sort_by_key(|run| run.asked);
     let saturated = paths.iter().map(|path| Ok((path.name, bench.udp(path, 0, UDP_MILLIS)?)));
@@ -180,6 +183,17 @@ fn udp(bench: &Bench, paths: &[Path]) -> Result<Udp> {
     let rows = runs.iter().map(|run| report::udp_row(sluice.name, run));
     let rows = rows.chain(saturated.iter().map(|(name, run)| report::udp_row(name, run)));
     report::table("UDP, 64 byte frames, open loop", report::UDP_COLUMNS, rows);
-    println!("highest rate without loss: {} kpps", clean / 1000);
+    let with_all = runs.iter().chain(saturated.iter().filter(|(name, _)| *name == sluice.name).map(|(_, run)| run));
+    println!("{}", verdict(with_all));
     Ok((runs, saturated))
+}
+
+/// The highest rate at which the switch lost nothing, and who was the limit.
+fn verdict<'r>(runs: impl Iterator<Item = &'r UdpRun> + Clone) -> String {
+    let best = runs.clone().filter(|run| run.is_lossless()).map(|run| run.offered).fold(0.0, f64::max) / 1000.0;
+    let limit = match runs.filter(|run| !run.is_lossless()).map(|run| run.loss_percent()).reduce(f64::max) {
+        None => "the core of sender and receiver is the limit, the path lost nothing".to_owned(),
+        Some(worst) => format!("at most {worst:.2} % lost on the path at other rates"),
+    };
+    format!("sluice: highest rate without loss {best:.1} kpps; {limit}")
 }

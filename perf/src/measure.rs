@@ -67,10 +67,14 @@ impl UdpRun {
         if self.sent_packets == 0 { 0.0 } else { self.lost as f64 * 100.0 / self.sent_packets as f64 }
     }
 
-    /// True when nothing was lost anywhere and the sender kept its rate.
-    pub(crate) fn is_clean(&self) -> bool {
-        let kept = self.asked == 0 || self.offered > 0.97 * self.asked as f64;
-        self.lost == 0 && self.socket_drops == 0 && kept
+    /// True when nothing was lost, neither on the path nor at the socket.
+    pub(crate) fn is_lossless(&self) -> bool {
+        self.lost == 0 && self.socket_drops == 0
+    }
+
+    /// True when the sender kept the rate asked for.
+    pub(crate) fn kept_rate(&self) -> bool {
+        self.asked == 0 || self.offered > 0.97 * self.asked as f64
     }
 }
 
@@ -157,14 +161,16 @@ mod tests {
         let udp = run(1000, 900, 60);
         assert_eq!((udp.lost, udp.socket_drops), (40, 60));
         assert!((udp.loss_percent() - 4.0).abs() < 1e-9);
-        assert!(!udp.is_clean());
+        assert!(!udp.is_lossless());
     }
 
     #[test]
-    fn a_clean_run_lost_nothing_and_kept_its_rate() {
-        assert!(run(1000, 1000, 0).is_clean());
-        assert!(!run(900, 900, 0).is_clean(), "the sender was too slow");
-        assert!(!run(1000, 999, 1).is_clean());
+    fn a_slow_sender_is_told_from_a_lossy_path() {
+        let fine = run(1000, 1000, 0);
+        assert!(fine.is_lossless() && fine.kept_rate());
+        let slow = run(900, 900, 0);
+        assert!(slow.is_lossless() && !slow.kept_rate());
+        assert!(!run(1000, 999, 1).is_lossless());
         // Drops of someone else's socket are not ours.
         assert_eq!(run(1000, 1000, 7).socket_drops, 0);
     }

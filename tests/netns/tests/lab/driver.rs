@@ -39,6 +39,11 @@ impl Lab {
         lab
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Where this lab's manifests are.
     pub(crate) fn manifest(&self, file: &str) -> PathBuf {
         self.manifests.join(file)

@@ -6,5 +6,6 @@
 
 mod crash;
 mod driver;
+mod harness;
 mod lifecycle;
 mod traffic;
