@@ -150,8 +150,8 @@ fn is_link_local_v6(address: IpAddr) -> bool {
 fn is_nowhere(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            first == 0 || first == 127 || first >= 224 || (first == 169 && second == 254)
+            let [first, ..] = v4.octets();
+            first == 0 || first == 127 || first >= 224
         }
         IpAddr::V6(v6) => u128::from(v6) <= 1 || v6.segments()[0] >= 0xff00 || is_link_local_v6(address),
     }

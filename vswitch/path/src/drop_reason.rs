@@ -81,7 +81,7 @@ drop_reasons! {
     NotForGateway = 24, "not_for_gateway";
     /// A link-local source on its way beyond the gateway.
     LinkLocalSource = 25, "link_local_source";
-    /// A destination that no router forwards to: this-network, loopback, link-local, multicast, reserved.
+    /// A destination that no router forwards to: this-network, loopback, IPv6 link-local, multicast, reserved.
     Martian = 26, "martian";
     /// A fragment addressed to the gateway, which reassembles nothing.
     GatewayFragment = 27, "gateway_fragment";

@@ -48,11 +48,12 @@ fn beyond_the_pods<'t>(tables: &'t Tables, arrival: &Arrival<'t>) -> Result<&'t 
     }
 }
 
-/// Destinations that are never forwarded to (RFC 1812 section 5.3.7, RFC 3927 section 2.7, RFC 4291 section 2.5). No
-/// port has such an address: the tables' builder sees to that.
+/// Destinations that are never forwarded to (RFC 1812 section 5.3.7, RFC 4291 section 2.5). No port has such an address:
+/// the tables' builder sees to that. IPv4 link-local addresses are not among them, against RFC 3927 section 2.7: nodes
+/// serve pods there (node-local DNS at 169.254.20.10, a cloud's metadata at 169.254.169.254).
 fn is_martian(destination: IpAddr) -> bool {
     match destination {
-        IpAddr::V4(v4) => matches!(v4.octets(), [0 | 127 | 224..=255, ..] | [169, 254, ..]),
+        IpAddr::V4(v4) => matches!(v4.octets(), [0 | 127 | 224..=255, ..]),
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_loopback() || v6.is_multicast() || v6.is_unicast_link_local(),
     }
 }
@@ -150,15 +151,21 @@ mod tests {
 
     #[test]
     fn nothing_is_forwarded_to_martians() {
-        let v4 =
-            ["0.1.2.3", "127.0.0.1", "169.254.1.2", "169.254.169.254", "224.0.0.1", "240.0.0.1", "255.255.255.255"];
-        for text in v4 {
+        for text in ["0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255"] {
             let destination: Ipv4Addr = text.parse().expect("an address");
             assert_eq!(from_a(&a_to(destination)), Way::Dropped(DropReason::Martian), "{text}");
         }
         for text in ["::", "::1", "fe80::2", "ff02::1", "ff0e::1"] {
             let destination: Ipv6Addr = text.parse().expect("an address");
             assert_eq!(from_a(&a_to_v6(destination)), Way::Dropped(DropReason::Martian), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_node_serves_at_link_local_addresses_is_reached_over_the_host_port() {
+        for text in ["169.254.20.10", "169.254.169.254"] {
+            let destination: Ipv4Addr = text.parse().expect("an address");
+            assert_eq!(from_a(&a_to(destination)), Way::To(HOST.port), "{text}");
         }
     }
 

@@ -97,7 +97,7 @@ mod tests {
         let mut idle = adaptive();
         idle.after(false, false, Time(0));
         assert_eq!(idle.after(true, false, Time(60_000)), Next::Spin);
-        assert_eq!(idle.after(false, false, Time(61_000)), Next::Yield);
+        assert_eq!(idle.after(false, false, Time(61_000)), Next::Spin);
     }
 
     #[test]
