@@ -1,13 +1,14 @@
 //! ADD: from a request to a pod that can talk, or to nothing left of the attempt.
 
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use sluice_cni_protocol::result::{Interface, IpConfig, Route as ResultRoute};
 use sluice_cni_protocol::{AddResult, CniError, CniRequest, code};
-use sluice_host::{Error, ErrorKind, LinkIndex, Netlink, Netns, Scope};
-use sluice_tables::PortId;
+use sluice_host::{Error, ErrorKind, LinkIndex, Netlink, Netns, Route, Scope};
+use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6, PortId};
 use sluice_wire::MacAddr;
 use tracing::info;
 
@@ -18,7 +19,7 @@ use crate::ipam::IpamError;
 use crate::ledger::{LedgerError, Phase, Wanted};
 use crate::link_name::host_link_name;
 use crate::pod_identity::{IdentityError, PodIdentity};
-use crate::pod_link::{self, PodLink};
+use crate::pod_link::PodLink;
 use crate::state::{StateError, StoredAttachment};
 use crate::undo::Undo;
 
@@ -102,7 +103,7 @@ impl Agent {
             self.ledger.forget(id);
             self.ledger.save()
         });
-        self.wire_up(&stored, &netns, &mut undo)?;
+        let routes = self.wire_up(&stored, &netns, &mut undo)?;
         self.ledger.set_phase(id, Phase::Live);
         undo.push("publish tables without the pod", || {
             self.ledger.set_phase(id, Phase::Pending);
@@ -114,26 +115,26 @@ impl Agent {
         undo.keep();
         let StoredAttachment { pod_namespace, pod_name, addresses, host_veth, port, .. } = &stored;
         info!(attachment = %id, pod = %format_args!("{pod_namespace}/{pod_name}"), ?addresses, host_veth, port, "attached");
-        Ok(self.result(&stored))
+        Ok(self.result(&stored, &routes))
     }
 
-    /// Makes the device of `stored` and binds the switch to it.
+    /// Makes the device of `stored` and binds the switch to it. Returns the pod's routes by it.
     pub(crate) fn wire_up<'a>(
         &'a self,
         stored: &StoredAttachment,
         netns: &Netns,
         undo: &mut Undo<'a>,
-    ) -> Result<(), AttachError> {
+    ) -> Result<Vec<Route>, AttachError> {
         let mut node = Netlink::open()?;
         let alias = format!("{}/{}", stored.container_id, stored.ifname);
         let pod_link = self.pod_link(stored, netns, &alias);
         let link = create(&pod_link, &mut node, &stored.netns)?;
         undo.push("delete the pod's device", move || delete_link(link));
-        pod_link.configure(&mut node, link)?;
+        let routes = pod_link.configure(&mut node, link)?;
         let port = PortId(stored.port);
         self.dataplane.add_port(port, link)?;
         undo.push("take the port from the switch", move || self.dataplane.remove_port(port));
-        Ok(())
+        Ok(routes)
     }
 
     /// The device that `stored` has or is to have.
@@ -157,7 +158,7 @@ impl Agent {
         Ok(netns)
     }
 
-    fn result(&self, stored: &StoredAttachment) -> AddResult {
+    fn result(&self, stored: &StoredAttachment, routes: &[Route]) -> AddResult {
         let link_mtu = self.shape.link_mtu();
         let pod_side = Interface {
             name: stored.ifname.clone(),
@@ -167,14 +168,14 @@ impl Agent {
             ..Interface::default()
         };
         let node_side = Interface { name: stored.host_veth.clone(), mtu: Some(link_mtu), ..Interface::default() };
-        let routes = pod_link::routes(LinkIndex(0), &stored.addresses, self.shape);
-        let gateway_of = |address: &IpNet| {
-            let same_family = |gateway: &std::net::IpAddr| gateway.is_ipv4() == address.addr().is_ipv4();
-            routes.iter().filter_map(|route| route.gateway).find(same_family)
+        let gateway_of = |address: &IpAddr| match address {
+            IpAddr::V4(_) => IpAddr::from(GATEWAY_IPV4),
+            IpAddr::V6(_) => IpAddr::from(GATEWAY_IPV6),
         };
-        let ips = stored.addresses.iter().map(|address| {
-            let address = IpNet::from(*address);
-            IpConfig { address, gateway: gateway_of(&address), interface: Some(1) }
+        let ips = stored.addresses.iter().map(|address| IpConfig {
+            address: IpNet::from(*address),
+            gateway: Some(gateway_of(address)),
+            interface: Some(1),
         });
         AddResult {
             interfaces: vec![node_side, pod_side],
@@ -185,7 +186,7 @@ impl Agent {
     }
 }
 
-fn result_route(route: &sluice_host::Route) -> ResultRoute {
+fn result_route(route: &Route) -> ResultRoute {
     ResultRoute {
         dst: route.destination,
         gw: route.gateway,

@@ -74,6 +74,7 @@ impl HostPort {
         run_dir: &Path,
     ) -> Result<Self, HostPortError> {
         silence(SWITCH_END)?;
+        prepare_stack_end(STACK_END)?;
         shape.set_offloads(netlink, stack_end)?;
         netlink.set_pfifo(switch_end, QUEUE_LIMIT)?;
         let alias = Some(run_dir.display().to_string());
@@ -94,9 +95,6 @@ impl HostPort {
     /// Gives the node its addresses in `node`'s podCIDRs and routes to them, and takes away earlier ones.
     pub(crate) fn follow(&self, netlink: &mut Netlink, node: &Node) -> Result<(), Error> {
         let own = node.own_addresses();
-        if own.iter().any(IpAddr::is_ipv6) {
-            prepare_stack_end(STACK_END)?;
-        }
         let wanted: Vec<IpNet> = own.iter().copied().map(IpNet::from).collect();
         let present: Vec<IpNet> =
             netlink.addresses()?.iter().filter(|a| a.link == self.stack_end).map(|a| a.net).collect();

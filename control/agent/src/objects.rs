@@ -75,12 +75,12 @@ impl Agent {
             }
             return;
         };
-        if node == self.generations.node() {
-            return;
-        }
         if node.pod_cidrs.is_empty() {
             let reason = format!("Node {} has no podCIDRs", node.name);
             return self.readiness.unmet_because(Condition::Node, reason);
+        }
+        if node == self.generations.node() {
+            return;
         }
         if let Err(error) = self.ledger.set_networks(&node.pod_cidrs) {
             error!(%error, "the node's podCIDRs cannot be used");

@@ -42,16 +42,18 @@ impl PodLink<'_> {
         Ok(node.create_veth(&near, &self.shape.sized(far))?.near)
     }
 
-    /// Gives both ends all that the pod needs to talk, and sets them up. Doing it again changes nothing.
-    pub(crate) fn configure(&self, node: &mut Netlink, host: LinkIndex) -> Result<(), Error> {
-        self.configure_inside()?;
+    /// Gives both ends all that the pod needs to talk, and sets them up. Doing it again changes nothing. Returns the
+    /// routes by this device.
+    pub(crate) fn configure(&self, node: &mut Netlink, host: LinkIndex) -> Result<Vec<Route>, Error> {
+        let routes = self.configure_inside()?;
         silence(self.host_link)?;
         self.shape.resize(node, host)?;
         node.set_pfifo(host, QUEUE_LIMIT)?;
-        node.set_link(host, &LinkChange { alias: Some(self.alias.to_owned()), ..LinkChange::up() })
+        node.set_link(host, &LinkChange { alias: Some(self.alias.to_owned()), ..LinkChange::up() })?;
+        Ok(routes)
     }
 
-    fn configure_inside(&self) -> Result<(), Error> {
+    fn configure_inside(&self) -> Result<Vec<Route>, Error> {
         let mut inside = Netlink::open_in(self.netns)?;
         let link = inside.link_by_name(self.ifname)?.index;
         let loopback = inside.link_by_name("lo")?.index;
@@ -68,7 +70,15 @@ impl PodLink<'_> {
                 result => result?,
             }
         }
-        routes(link, self.addresses, self.shape).iter().try_for_each(|route| inside.replace_route(route))
+        // Where another interface of the pod has the way already, the first one wins, as with other plugins.
+        let present = inside.routes()?;
+        let elsewhere = |route: &Route| {
+            present.iter().any(|p| p.destination == route.destination && p.table == route.table && p.link != Some(link))
+        };
+        let mut routes = routes(link, self.addresses, self.shape);
+        routes.retain(|route| !elsewhere(route));
+        routes.iter().try_for_each(|route| inside.replace_route(route))?;
+        Ok(routes)
     }
 }
 
@@ -88,22 +98,25 @@ fn stack_settings(device: &str) -> StackSettings {
     StackSettings([(key("disable_ipv6"), "0"), (key("accept_dad"), "0"), (key("accept_ra"), "0")])
 }
 
-/// The IPv6 settings of the end that a stack uses, in the calling thread's namespace.
+/// The IPv6 settings of the end that a stack uses, in the calling thread's namespace, where there is IPv6.
 pub(crate) fn prepare_stack_end(device: &str) -> Result<(), Error> {
-    stack_settings(device).each().iter().try_for_each(|(key, value)| sysctl::set(key, value))
+    stack_settings(device).each().iter().try_for_each(|(key, value)| without_ipv6_too(sysctl::set(key, value)))
 }
 
 /// Keeps the node's own stack from sending neighbour and multicast messages out of an end that is the switch's.
 pub(crate) fn silence(device: &str) -> Result<(), Error> {
-    match sysctl::set(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1") {
-        // A kernel without IPv6 sends none.
+    without_ipv6_too(sysctl::set(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1"))
+}
+
+fn without_ipv6_too(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
         Err(error) if *error.kind() == ErrorKind::NotFound => Ok(()),
         result => result,
     }
 }
 
 /// The routes of a pod with these addresses.
-pub(crate) fn routes(link: LinkIndex, addresses: &[IpAddr], shape: Shape) -> Vec<Route> {
+fn routes(link: LinkIndex, addresses: &[IpAddr], shape: Shape) -> Vec<Route> {
     let v4 = IpAddr::from(GATEWAY_IPV4);
     let v6 = IpAddr::from(GATEWAY_IPV6);
     let through = |route: Route, gateway: IpAddr| Route {

@@ -1,0 +1,19 @@
+//! sluiced and sluice-cni as a node runs them: the real programs, real namespaces as pods, the CNI protocol.
+//!
+//! ```text
+//! namespace of the node: sluiced, sluice_host, slu...      namespaces of pods: eth0
+//!        ^ CNI by sluice-cni, status by the socket, HTTP on 127.0.0.1
+//! ```
+//!
+//! | file | subject |
+//! |---|---|
+//! | `pods` | what an attached pod can do, and what is left of a detached one |
+//! | `refusals` | requests that cannot be carried out, and that nothing is left of them |
+//! | `restarts` | agents that are away, killed, stopped, started twice |
+//! | `settings` | configuration, objects that come late, reports |
+
+mod node;
+mod pods;
+mod refusals;
+mod restarts;
+mod settings;

@@ -1,0 +1,110 @@
+//! Requests that cannot be carried out, and that nothing is left of them.
+
+use sluice_cni_protocol::code;
+use sluice_host::{Netns, VethEnd};
+
+use crate::node::{Node, Pod, ping};
+
+#[test]
+fn a_second_add_for_a_container_is_refused_and_harms_nothing() {
+    let node = Node::ready();
+    let pod = Pod::new("pod");
+    let addresses = node.add(&pod);
+    let before = node.in_use();
+    let refused = node.refused("pod", &pod.netns.path(), "eth0");
+    assert_eq!(refused.code, code::ALREADY_ATTACHED);
+    assert!(refused.msg.contains("pod/eth0"), "{refused}");
+    assert_eq!(node.in_use(), before);
+    assert!(ping(&node.netns, addresses[0]));
+}
+
+#[test]
+fn a_taken_interface_name_is_refused_and_what_has_it_is_left() {
+    let node = Node::ready();
+    let before = node.in_use();
+    let pod = Pod::new("pod");
+    let mut inside = pod.netns.netlink();
+    inside.create_veth(&VethEnd::named("eth0"), &VethEnd::named("other")).unwrap();
+    let refused = node.refused("pod", &pod.netns.path(), "eth0");
+    assert_eq!(refused.code, code::INTERFACE_EXISTS);
+    assert!(refused.msg.contains("eth0") && refused.msg.contains(&pod.netns.path()), "{refused}");
+    assert!(inside.find_link("eth0").unwrap().is_some());
+    assert_eq!(node.in_use(), before);
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+    // A runtime calls DEL after a failed ADD; that must not touch what was there.
+    node.del("pod", &pod.netns.path());
+    assert!(inside.find_link("eth0").unwrap().is_some());
+}
+
+#[test]
+fn paths_that_are_no_namespace_of_a_pod_are_refused() {
+    let node = Node::ready();
+    let before = node.in_use();
+    let own = node.netns.path();
+    for (path, wanted) in [
+        ("/run/netns/slutest-nowhere", code::UNKNOWN_CONTAINER),
+        ("/etc/hostname", code::INVALID_ENVIRONMENT),
+        ("/proc/self/ns/mnt", code::INVALID_ENVIRONMENT),
+        (own.as_str(), code::INVALID_ENVIRONMENT),
+    ] {
+        let refused = node.refused("pod", path, "eth0");
+        assert_eq!(refused.code, wanted, "{path}: {refused}");
+        assert!(refused.msg.contains(path), "{refused}");
+    }
+    assert_eq!(node.in_use(), before);
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+}
+
+#[test]
+fn a_full_range_is_refused_until_there_is_room() {
+    let mut node = Node::new(&["10.244.1.0/29"]);
+    node.start(&[]);
+    let pods: Vec<Pod> = (0..6).map(|number| Pod::new(&format!("pod-{number}"))).collect();
+    pods[..5].iter().for_each(|pod| drop(node.add(pod)));
+    let before = node.in_use();
+    let refused = node.refused("pod-5", &pods[5].netns.path(), "eth0");
+    assert_eq!(refused.code, code::NO_ADDRESS);
+    assert!(refused.msg.contains("10.244.1.0/29"), "{refused}");
+    assert_eq!(node.in_use(), before);
+    node.del("pod-0", &pods[0].netns.path());
+    let addresses = node.add(&pods[5]);
+    assert!(ping(&pods[1].netns, addresses[0]));
+}
+
+#[test]
+fn a_namespace_that_vanishes_during_add_leaves_nothing() {
+    let node = Node::ready();
+    let before = node.in_use();
+    for round in 0..10 {
+        let container = format!("pod-{round}");
+        let pod = Pod::new(&container);
+        let path = pod.netns.path();
+        let added = std::thread::scope(|scope| {
+            let call = scope.spawn(|| node.plugin("ADD", &container, &path, "eth0"));
+            Netns::delete(pod.netns.name()).unwrap();
+            call.join().unwrap()
+        });
+        if !added.status.success() {
+            let refused: sluice_cni_protocol::CniError = serde_json::from_slice(&added.stdout).unwrap();
+            assert_eq!(refused.code, code::UNKNOWN_CONTAINER, "{refused}");
+            assert_eq!(node.in_use(), before);
+        }
+        drop(pod);
+        node.del(&container, &path);
+    }
+    assert_eq!(node.in_use(), before);
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+}
+
+#[test]
+fn a_pod_whose_namespace_went_first_is_detached_all_the_same() {
+    let node = Node::ready();
+    let before = node.in_use();
+    let pod = Pod::new("pod");
+    let path = pod.netns.path();
+    node.add(&pod);
+    drop(pod);
+    node.del("pod", &path);
+    assert_eq!(node.in_use(), before);
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+}

@@ -1,0 +1,159 @@
+//! Agents that are away, killed, stopped, or started twice.
+
+use std::process::Stdio;
+
+use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
+use sluice_cni_protocol::code;
+use sluice_host::VethEnd;
+use sluice_netns::wait_for;
+
+use crate::node::{NETWORKS, Node, Pod, ping, transfer};
+
+#[test]
+fn pods_keep_addresses_and_connectivity_over_a_kill() {
+    let mut node = Node::ready();
+    let (one, two, late) = (Pod::new("one"), Pod::new("two"), Pod::new("late"));
+    node.add(&one);
+    let addresses = node.add(&two);
+    let devices = node.devices();
+    node.end(SIGKILL);
+    assert_eq!(node.devices(), devices, "a kill leaves everything");
+    // What an ADD that was killed half way would have left.
+    let stale = VethEnd::named("slu00000000abc");
+    node.netns.netlink().create_veth(&stale, &VethEnd::named("half")).unwrap();
+    node.start(&[]);
+    assert_eq!(node.devices(), devices, "the half-made device is gone");
+    for address in &addresses {
+        assert!(ping(&one.netns, address) && ping(&node.netns, address), "{address}");
+        transfer(&one.netns, &two.netns, *address);
+    }
+    for address in node.add(&late) {
+        assert!(!addresses.contains(&address));
+        assert!(ping(&late.netns, addresses[usize::from(address.is_ipv6())]));
+    }
+    assert_eq!(node.refused("one", &one.netns.path(), "eth0").code, code::ALREADY_ATTACHED);
+    node.del("two", &two.netns.path());
+    assert!(two.netns.netlink().find_link("eth0").unwrap().is_none());
+}
+
+#[test]
+fn a_stop_leaves_the_node_clean_but_for_its_pods() {
+    let mut node = Node::ready();
+    let (one, two) = (Pod::new("one"), Pod::new("two"));
+    node.add(&one);
+    let addresses = node.add(&two);
+    let pods: Vec<String> = node.devices().into_iter().filter(|name| !name.starts_with("sluice_")).collect();
+    assert!(node.end(SIGTERM).success(), "{}", node.log());
+    assert_eq!(node.devices(), pods);
+    let mut netlink = node.netns.netlink();
+    let lo = netlink.link_by_name("lo").unwrap().index;
+    let routes = netlink.routes().unwrap();
+    let left: Vec<_> = routes.iter().filter(|route| route.link.is_some_and(|link| link != lo)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(netlink.addresses().unwrap().iter().all(|address| address.link == lo));
+    assert!(!node.path("run/sluiced.sock").exists());
+    node.start(&[]);
+    assert!(addresses.iter().all(|address| ping(&one.netns, address)));
+}
+
+#[test]
+fn a_stop_with_no_pods_leaves_nothing() {
+    let mut node = Node::ready();
+    let pod = Pod::new("pod");
+    node.add(&pod);
+    node.del("pod", &pod.netns.path());
+    assert!(node.end(SIGTERM).success());
+    assert_eq!(node.devices(), Vec::<String>::new());
+}
+
+#[test]
+fn pods_that_went_while_the_agent_was_away_are_released() {
+    let mut node = Node::ready();
+    let (gone, kept) = (Pod::new("gone"), Pod::new("kept"));
+    node.add(&gone);
+    let addresses = node.add(&kept);
+    node.end(SIGKILL);
+    drop(gone);
+    node.start(&[]);
+    assert_eq!(node.in_use().0, [1, 1]);
+    assert_eq!(node.devices().len(), 3);
+    assert!(ping(&node.netns, addresses[0]));
+}
+
+#[test]
+fn a_pod_that_lost_its_device_gets_it_again() {
+    let mut node = Node::ready();
+    let pod = Pod::new("pod");
+    let addresses = node.add(&pod);
+    node.end(SIGKILL);
+    let mut inside = pod.netns.netlink();
+    let link = inside.link_by_name("eth0").unwrap().index;
+    inside.delete_link(link).unwrap();
+    node.start(&[]);
+    assert!(addresses.iter().all(|address| ping(&node.netns, address)));
+}
+
+#[test]
+fn without_an_agent_add_is_for_later_and_del_is_done_at_the_next_start() {
+    let mut node = Node::ready();
+    let (gone, kept, new) = (Pod::new("gone"), Pod::new("kept"), Pod::new("new"));
+    node.add(&gone);
+    let addresses = node.add(&kept);
+    node.end(SIGTERM);
+    assert_eq!(node.refused("new", &new.netns.path(), "eth0").code, code::TRY_AGAIN_LATER);
+    node.del("gone", &gone.netns.path());
+    node.del("new", &new.netns.path());
+    node.start(&[]);
+    assert_eq!(node.in_use().0, [1, 1]);
+    assert!(gone.netns.netlink().find_link("eth0").unwrap().is_none());
+    assert!(ping(&node.netns, addresses[0]));
+    assert_eq!(std::fs::read_dir(node.path("state/cni-journal")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_del_that_timed_out_is_done_by_the_agent_that_runs() {
+    let node = Node::ready();
+    let pod = Pod::new("pod");
+    node.add(&pod);
+    // What the plugin writes when the running agent did not answer in time.
+    let entry = r#"{"version":1,"containerId":"pod","ifname":"eth0","netns":null,"network":"sluice"}"#;
+    let journal = node.path("state/cni-journal");
+    std::fs::create_dir_all(&journal).unwrap();
+    std::fs::write(journal.join(".new"), entry).unwrap();
+    std::fs::rename(journal.join(".new"), journal.join("pod@eth0.json")).unwrap();
+    wait_for("the journal's DEL to be done", || (node.in_use().0 == [0, 0]).then_some(())).unwrap();
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+}
+
+#[test]
+fn a_second_agent_is_refused_and_the_first_goes_on() {
+    let node = Node::ready();
+    let pod = Pod::new("pod");
+    let addresses = node.add(&pod);
+    let refuse = |mut command: std::process::Command| {
+        let output = node.netns.output(command.stderr(Stdio::piped())).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let same_directories = refuse(node.agent_command(&[]));
+    assert!(same_directories.contains(&format!("pid {}", node.agent_pid())), "{same_directories}");
+    let other = Node::new(&NETWORKS);
+    let same_namespace = refuse(other.agent_command(&[]));
+    assert!(same_namespace.contains("run directory"), "{same_namespace}");
+    assert!(ping(&node.netns, addresses[0]));
+}
+
+#[test]
+fn a_state_file_cut_short_is_set_aside() {
+    let mut node = Node::ready();
+    let pod = Pod::new("pod");
+    node.add(&pod);
+    node.end(SIGTERM);
+    let file = node.path("state/state.json");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    node.start(&[]);
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+    assert!(node.path("state/state.json.refused-1").exists());
+    node.add(&pod);
+}
