@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use serde_json::Value;
 use sluice_host::Netns;
 use sluice_lab::{Record, Stop};
 
@@ -15,7 +14,7 @@ use crate::generators::pingpong::Latency;
 use crate::machine::{CpuTime, Machine};
 use crate::measure::{Bench, UdpRun};
 use crate::peers::{Path, sluice};
-use crate::report;
+use crate::report::{self, AgentReport};
 use crate::session::Session;
 use crate::stats::{Spread, spread};
 
@@ -48,7 +47,7 @@ struct Results {
     udp: Vec<UdpRun>,
     udp_saturated: Vec<(&'static str, UdpRun)>,
     steal_percent: f64,
-    agent: Value,
+    agent: AgentReport,
 }
 
 /// Runs the demo; the lab is down when it returns.
@@ -71,7 +70,7 @@ pub(crate) fn run(args: &DemoArgs, stop: &Stop) -> Result<()> {
     let tcp_gbits = tcp(&bench, &paths)?;
     let latency = latencies(&bench, &paths)?;
     let (udp, udp_saturated) = udp(&bench, &paths)?;
-    let agent = session.agent_status(&lab)?;
+    let agent = session.agent_report(&lab)?;
     report::agent(&agent);
     let steal_percent = CpuTime::now()?.steal_percent_since(before);
     println!("\nsteal time {steal_percent:.2} %; {:.0} s in all", start.elapsed().as_secs_f64());

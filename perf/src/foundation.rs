@@ -3,7 +3,6 @@
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde_json::Value;
 use sluice_lab::Stop;
 
 use crate::args::{FoundationArgs, PathKind};
@@ -11,7 +10,7 @@ use crate::generators::pingpong::Latency;
 use crate::machine::{CpuTime, Machine};
 use crate::measure::{Bench, UdpRun};
 use crate::peers::Path;
-use crate::report;
+use crate::report::{self, AgentReport};
 use crate::session::Session;
 use crate::stats::{Spread, spread};
 
@@ -51,7 +50,7 @@ struct Results {
     seconds: u64,
     summaries: Vec<Summary>,
     trials: Vec<Trial>,
-    agent: Option<Value>,
+    agent: Option<AgentReport>,
 }
 
 /// Runs the trials; the lab is down when it returns.
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &FoundationArgs, stop: &Stop) -> Result<()> {
     let trials = trials(&bench, &paths, args)?;
     let summaries: Vec<Summary> = paths.iter().map(|path| summary(path.name, &trials)).collect();
     print(&summaries, args);
-    let agent = lab.map(|lab| session.agent_status(&lab)).transpose()?;
+    let agent = lab.map(|lab| session.agent_report(&lab)).transpose()?;
     if let Some(agent) = &agent {
         report::agent(agent);
     }

@@ -13,6 +13,7 @@ mod foundation;
 mod generators;
 mod machine;
 mod measure;
+mod metrics;
 mod peers;
 mod report;
 mod session;

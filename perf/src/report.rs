@@ -1,5 +1,6 @@
 //! Tables for a person, JSON for everybody else.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -59,11 +60,22 @@ pub(crate) fn spread_cell(spread: Option<Spread>) -> String {
     spread.map_or("-".to_owned(), |Spread { median, min, max }| format!("{median:.2} ({min:.2} to {max:.2})"))
 }
 
+/// What the agent says of itself at the end of a measurement.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AgentReport {
+    /// Its status document.
+    pub(crate) status: Value,
+    /// Packets that never came to the switch, by the kernel's counters.
+    pub(crate) kernel_losses: BTreeMap<String, u64>,
+}
+
 /// What a reader of the figures wants to know of the agent, by the keys of its status document.
 const AGENT_KEYS: [&str; 6] = ["xdpMode", "superFrames", "podMtu", "features", "hugePages", "generation"];
 
 /// The agent's own words: what it runs with, and what it dropped.
-pub(crate) fn agent(status: &Value) {
+pub(crate) fn agent(status: &AgentReport) {
+    let AgentReport { status, kernel_losses } = status;
     println!("\nAgent");
     for key in AGENT_KEYS {
         if let Some(value) = status.get(key) {
@@ -71,6 +83,8 @@ pub(crate) fn agent(status: &Value) {
         }
     }
     println!("  drops: {}", dropped(&status["drops"]));
+    let before = kernel_losses.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
+    println!("  lost in the kernel before the switch: {}", if before.is_empty() { "none" } else { &before });
 }
 
 /// Drops by reason, those that happened.

@@ -1,12 +1,14 @@
 //! A lab for the time of a measurement, taken down whatever happens.
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use sluice_host::Netns;
 use sluice_lab::{AgentSettings, Binaries, LabName, Record, Stop, UpOptions};
 
 use crate::args::{LabArgs, PathKind};
 use crate::machine::Machine;
+use crate::metrics;
 use crate::peers::{self, Path};
+use crate::report::AgentReport;
 
 /// Everything a measurement makes bears this lab's name and goes with this value: at the end, on failure, on Ctrl-C
 /// and when something panics.
@@ -48,10 +50,12 @@ impl Session {
         }
     }
 
-    /// The status document of the agent that serves the lab's pods.
-    pub(crate) fn agent_status(&self, lab: &Record) -> Result<Value> {
+    /// What the agent that serves the lab's pods says of itself.
+    pub(crate) fn agent_report(&self, lab: &Record) -> Result<AgentReport> {
         let node = lab.pods.values().next().map(|pod| pod.node.as_str()).unwrap_or_default();
-        Ok(sluice_lab::agent_status(&self.name, node)?)
+        let netns = Netns::open_named(&lab.node(&self.name, node)?.netns)?;
+        let kernel_losses = metrics::kernel_losses(&netns)?;
+        Ok(AgentReport { status: sluice_lab::agent_status(&self.name, node)?, kernel_losses })
     }
 }
 

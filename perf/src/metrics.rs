@@ -1,0 +1,63 @@
+//! What the kernel lost before the switch could see it: of that only the agent's metrics tell.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sluice_host::Netns;
+
+/// Where an agent of a lab serves HTTP, inside its node.
+const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9810);
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the names of these counters begin with; they are kept per port.
+const PREFIX: &str = "sluice_port_kernel_";
+
+/// The kernel's counters of lost packets over all ports, those that are not zero.
+pub(crate) fn kernel_losses(node: &Netns) -> Result<BTreeMap<String, u64>> {
+    let answer = node.run(fetch)?.context("cannot read the agent's metrics")?;
+    Ok(losses(&answer))
+}
+
+fn fetch() -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&HTTP, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Sums lines such as `sluice_port_kernel_rx_ring_full_total{port="1",...} 5` over the ports.
+fn losses(metrics: &str) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for line in metrics.lines() {
+        let counter = line.strip_prefix(PREFIX).and_then(|rest| rest.split_once('{'));
+        let Some((name, rest)) = counter else { continue };
+        let count = rest.rsplit_once(' ').and_then(|(_, count)| count.parse::<f64>().ok()).unwrap_or(0.0);
+        if count > 0.0 {
+            *sums.entry(name.trim_end_matches("_total").to_owned()).or_insert(0) += count as u64;
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_summed_over_the_ports() {
+        let text = "HTTP/1.1 200 OK\r\n\r\n# HELP sluice_port_kernel_rx_dropped x\n\
+                    sluice_port_kernel_rx_ring_full_total{port=\"1\",pod=\"a b\"} 5\n\
+                    sluice_port_kernel_rx_ring_full_total{port=\"2\",pod=\"c\"} 2\n\
+                    sluice_port_kernel_rx_dropped_total{port=\"1\"} 0\n\
+                    sluice_port_rx_packets_total{port=\"1\"} 9\n";
+        assert_eq!(losses(text), BTreeMap::from([("rx_ring_full".to_owned(), 7)]));
+        assert!(losses("sluice_port_kernel_x{").is_empty());
+    }
+}
