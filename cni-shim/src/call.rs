@@ -2,13 +2,15 @@
 
 use serde_json::Value;
 use sluice_cni_protocol::{
-    Client, ClientError, CniError, CniRequest, Command, Journal, JournalEntry, NetworkConfig, Request, Response, code,
+    AddSettings, Client, ClientError, CniError, CniRequest, Command, Journal, JournalEntry, NetworkConfig, Request,
+    Response, code,
 };
 
 use crate::environment::Parameters;
 
 /// Attaches the container. The answer is the CNI result.
 pub(crate) fn add(parameters: Parameters, config: &NetworkConfig, raw: Value) -> Result<Value, CniError> {
+    AddSettings::from_value(&raw)?;
     let request = request(Command::Add, parameters, raw);
     match Client::in_run_dir(&config.run_dir).call(Request::Cni(request)) {
         Ok(Response::Ok(result)) => Ok(result),

@@ -106,13 +106,15 @@ fn bad_configurations_have_the_specified_codes() {
             ("\"text\"", 7),
             (r#"{"cniVersion":"1.0.0"}"#, 7),
             (r#"{"cniVersion":"0.2.0","name":"n"}"#, 1),
-            (r#"{"cniVersion":"1.0.0","name":"n","ipam":{"type":"x"}}"#, 2),
         ] {
             assert_eq!(error(&call(verb, stdin)).code, code, "{verb} {stdin}");
         }
         assert_eq!(error(&call(verb, &" ".repeat(600 * 1024))).code, 7);
     }
     assert_eq!(error(&call("ADD", r#"{"cniVersion":"1.0.0"}"#)).cni_version, "1.0.0");
+    let foreign_ipam = error(&call("ADD", r#"{"cniVersion":"1.0.0","name":"n","ipam":{"type":"x"}}"#));
+    assert_eq!((foreign_ipam.code, foreign_ipam.cni_version.as_str()), (2, "1.0.0"));
+    assert!(foreign_ipam.msg.contains("ipam"), "{foreign_ipam}");
 }
 
 #[test]

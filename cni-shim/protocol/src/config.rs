@@ -75,10 +75,27 @@ pub struct NetworkConfig {
     pub run_dir: PathBuf,
     /// Where the DEL journal is.
     pub state_dir: PathBuf,
+}
+
+/// What only ADD reads of a network configuration. A fault in it must not keep a DEL from being done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddSettings {
     /// DNS settings that are handed through to the result.
     pub dns: Dns,
     /// The result of the plugins before this one in a chain.
     pub prev_result: Option<AddResult>,
+}
+
+impl AddSettings {
+    /// Reads the keys from decoded JSON, and refuses those that ask for what Sluice does not do.
+    pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let keys = value.as_object().ok_or(ConfigError::NotAnObject)?;
+        check_ipam(keys)?;
+        Ok(Self {
+            dns: decoded(keys, "dns", "a CNI dns object")?.unwrap_or_default(),
+            prev_result: decoded(keys, "prevResult", "a CNI result")?,
+        })
+    }
 }
 
 impl NetworkConfig {
@@ -93,14 +110,11 @@ impl NetworkConfig {
         let cni_version = text(keys, "cniVersion")?.unwrap_or_default().parse()?;
         let name = text(keys, "name")?.ok_or(ConfigError::Missing("name"))?;
         check_name(name)?;
-        check_ipam(keys)?;
         Ok(Self {
             cni_version,
             name: name.to_owned(),
             run_dir: directory(keys, "runDir", DEFAULT_RUN_DIR)?,
             state_dir: directory(keys, "stateDir", DEFAULT_STATE_DIR)?,
-            dns: decoded(keys, "dns", "a CNI dns object")?.unwrap_or_default(),
-            prev_result: decoded(keys, "prevResult", "a CNI result")?,
         })
     }
 }
@@ -167,7 +181,11 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> (u32, String) {
-        let error = NetworkConfig::parse(text.as_bytes()).unwrap_err();
+        let raw = NetworkConfig::parse(text.as_bytes()).and_then(|_| {
+            let raw: Value = serde_json::from_str(text).map_err(ConfigError::Decode)?;
+            AddSettings::from_value(&raw)
+        });
+        let error = raw.unwrap_err();
         (error.code(), error.to_string())
     }
 
@@ -177,7 +195,12 @@ mod tests {
         assert_eq!(config.cni_version, CniVersion::V1_0_0);
         assert_eq!(config.run_dir, PathBuf::from(DEFAULT_RUN_DIR));
         assert_eq!(config.state_dir, PathBuf::from(DEFAULT_STATE_DIR));
-        assert_eq!(config.prev_result, None);
+    }
+
+    #[test]
+    fn what_only_add_reads_does_not_keep_a_del_from_being_done() {
+        let given = br#"{"cniVersion":"1.0.0","name":"n","ipam":{"type":"x"},"prevResult":{"ips":3}}"#;
+        NetworkConfig::parse(given).unwrap();
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub mod result;
 pub mod version;
 
 pub use client::{Client, ClientError};
-pub use config::NetworkConfig;
+pub use config::{AddSettings, NetworkConfig};
 pub use error::{CniError, code};
 pub use identity::{AttachmentId, ContainerId, InterfaceName, NameError};
 pub use journal::{Journal, JournalEntry, JournalError};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_cni_protocol::{
-    AddResult, CniError, CniRequest, Command, Envelope, NetworkConfig, PROTOCOL_VERSION, Request, Response,
-    SOCKET_NAME, code, frame,
+    AddResult, AddSettings, CniError, CniRequest, Command, Envelope, NetworkConfig, PROTOCOL_VERSION, Request,
+    Response, SOCKET_NAME, code, frame,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -152,9 +152,9 @@ fn cni(calls: &impl Calls, request: &CniRequest) -> Result<Value, CniError> {
     let config = NetworkConfig::from_value(&request.config)?;
     match request.command {
         Command::Add => {
-            let ours = calls.add(request, &config)?;
-            let ours = AddResult { dns: config.dns, ..ours };
-            let whole = config.prev_result.unwrap_or_default().extended_by(ours);
+            let AddSettings { dns, prev_result } = AddSettings::from_value(&request.config)?;
+            let ours = AddResult { dns, ..calls.add(request, &config)? };
+            let whole = prev_result.unwrap_or_default().extended_by(ours);
             Ok(whole.render(config.cni_version))
         }
         Command::Del => calls.del(request).map(|()| Value::Null),

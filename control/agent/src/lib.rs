@@ -11,7 +11,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `run`, `start`, `recover` | the life of the process: start, repair what an earlier one left, serve, leave |
-//! | [`config`], `logging`, `cores`, `lock` | what it is told, and what it takes for itself |
+//! | [`config`], `logging`, `cores`, `descriptors`, `lock` | what it is told, and what it takes for itself |
 //! | `agent` | all parts together |
 //! | `cni_server`, `attach`, `detach`, `serial`, `undo` | requests, and what they do |
 //! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
@@ -29,6 +29,7 @@ mod cni_server;
 pub mod config;
 mod cores;
 mod dataplane;
+mod descriptors;
 mod detach;
 mod faults;
 mod generations;

@@ -11,7 +11,6 @@ use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::config::{Config, SuperFrames, Switchable, XdpMode};
-use crate::cores;
 use crate::dataplane::Dataplane;
 use crate::faults::Faults;
 use crate::generations::Generations;
@@ -23,6 +22,7 @@ use crate::recover::load_state;
 use crate::serial::Serial;
 use crate::shape::Shape;
 use crate::state::StateFile;
+use crate::{cores, descriptors};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -43,6 +43,9 @@ pub(crate) fn take_directories(config: &Config) -> anyhow::Result<Directories> {
 
 /// Starts the switch with the host port. After an error nothing of it is left.
 pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result<Agent> {
+    if let Err(error) = descriptors::raise_limit() {
+        warn!(%error, "the limit of open files stays; it may be too low for many pods");
+    }
     let state_file = StateFile::open(&config.state_dir)?;
     let state = load_state(&state_file)?;
     let ledger = Ledger::restore(state_file, state)?;
