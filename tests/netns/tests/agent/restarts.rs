@@ -157,3 +157,30 @@ fn a_state_file_cut_short_is_set_aside() {
     assert!(node.path("state/state.json.refused-1").exists());
     node.add(&pod);
 }
+
+#[test]
+fn a_kill_in_the_middle_of_adds_leaves_nothing_once_they_are_deleted() {
+    let mut node = Node::ready();
+    let pods: Vec<Pod> = (0..6).map(|number| Pod::new(&format!("pod-{number}"))).collect();
+    let plugin = |verb, pod: &Pod| node.plugin(verb, &pod.container, &pod.netns.path(), "eth0");
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = pods.iter().map(|pod| scope.spawn(|| plugin("ADD", pod))).collect();
+        // The first to be done: the others are on their way.
+        wait_for("an ADD to be done", || calls.iter().any(|call| call.is_finished()).then_some(())).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(node.agent_pid().cast_signed()), SIGKILL).unwrap();
+        for call in calls {
+            let output = call.join().unwrap();
+            let later = || serde_json::from_slice::<sluice_cni_protocol::CniError>(&output.stdout).unwrap().code;
+            assert!(output.status.success() || later() == code::TRY_AGAIN_LATER, "{output:?}");
+        }
+    });
+    pods[..3].iter().for_each(|pod| node.del(&pod.container, &pod.netns.path()));
+    node.end(SIGKILL);
+    node.start(&[]);
+    pods[3..].iter().for_each(|pod| node.del(&pod.container, &pod.netns.path()));
+    assert_eq!(node.in_use().0, [0, 0]);
+    assert_eq!(node.devices(), ["sluice_host", "sluice_port"]);
+    assert!(pods.iter().all(|pod| pod.netns.netlink().find_link("eth0").unwrap().is_none()));
+    let addresses = node.add(&pods[0]);
+    assert!(ping(&node.netns, addresses[0]));
+}
