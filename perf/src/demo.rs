@@ -54,7 +54,7 @@ struct Results {
 pub(crate) fn run(args: &DemoArgs, stop: &Stop) -> Result<()> {
     let start = Instant::now();
     let machine = Machine::look(args.lab.load_core, args.lab.switch_core)?;
-    println!("{}, Linux {}, {} cores; {}", machine.processor, machine.kernel, machine.cores.len(), machine.placement());
+    machine.introduce();
     let session = Session::open(&args.name)?;
     let lab = session.raise_lab(&args.lab, &machine, stop)?;
     let bench = Bench { core: machine.load_core, stop: stop.clone() };

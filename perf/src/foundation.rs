@@ -56,7 +56,7 @@ struct Results {
 /// Runs the trials; the lab is down when it returns.
 pub(crate) fn run(args: &FoundationArgs, stop: &Stop) -> Result<()> {
     let machine = Machine::look(args.lab.load_core, args.lab.switch_core)?;
-    println!("{}, Linux {}, {} cores; {}", machine.processor, machine.kernel, machine.cores.len(), machine.placement());
+    machine.introduce();
     let session = Session::open(&args.name)?;
     let with_switch = args.paths.contains(&PathKind::Sluice);
     let lab = with_switch.then(|| session.raise_lab(&args.lab, &machine, stop)).transpose()?;

@@ -19,6 +19,8 @@ pub(crate) struct Machine {
     pub(crate) load_core: usize,
     /// Core of the switch.
     pub(crate) switch_core: usize,
+    /// Whether this program, and so most likely the agent beside it, was built with `--release`.
+    pub(crate) release_build: bool,
 }
 
 impl Machine {
@@ -42,11 +44,20 @@ impl Machine {
             cores,
             load_core,
             switch_core,
+            release_build: !cfg!(debug_assertions),
         })
     }
 
+    /// Says what is measured on, where what runs, and whether the figures are worth keeping.
+    pub(crate) fn introduce(&self) {
+        println!("{}, Linux {}, {} cores; {}", self.processor, self.kernel, self.cores.len(), self.placement());
+        if !self.release_build {
+            println!("a debug build: the switch is slower than it can be; build with --release for figures to keep");
+        }
+    }
+
     /// Who runs where, in a sentence.
-    pub(crate) fn placement(&self) -> String {
+    fn placement(&self) -> String {
         let Self { load_core, switch_core, .. } = self;
         if load_core == switch_core {
             return format!(

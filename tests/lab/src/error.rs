@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use sluice_cni_protocol::{ClientError, CniError};
 
-use crate::layout::LABS;
-
 /// What went wrong, with what, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
@@ -184,9 +182,4 @@ fn show(paths: &[PathBuf]) -> String {
 
 fn name_option(name: &str) -> String {
     if name == crate::name::LabName::default().as_str() { String::new() } else { format!(" --name {name}") }
-}
-
-/// The labs' directory in a sentence.
-pub(crate) fn labs_directory() -> PathBuf {
-    PathBuf::from(LABS)
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::error::{LabError, labs_directory};
-use crate::layout::Layout;
+use crate::error::LabError;
+use crate::layout::{LABS, Layout};
 use crate::name::LabName;
 
 /// Held while a lab changes. The lock is on the lab's directory itself, so it leaves no file of its own.
@@ -55,5 +55,5 @@ fn is_same(open: &File, path: &Path) -> bool {
 /// Removes the labs' directory when the last lab has gone.
 pub(crate) fn remove_labs_directory_if_empty() {
     // Not empty, or gone already: both are right.
-    let _ = fs::remove_dir(labs_directory());
+    let _ = fs::remove_dir(LABS);
 }

@@ -30,6 +30,7 @@ pub(crate) struct Metadata {
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Spec {
     pub(crate) node_name: Option<String>,
+    pub(crate) host_network: bool,
 }
 
 /// The `status` of a Node.

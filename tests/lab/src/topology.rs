@@ -50,7 +50,8 @@ impl Topology {
         if topology.nodes.is_empty() {
             return Err(refuse("manifests", "they hold no Node; a lab needs at least one"));
         }
-        for object in objects.iter().filter(|object| object.kind == "Pod") {
+        // A pod in its node's own network has no namespace and no CNI call: `sluice lab node` is where it would be.
+        for object in objects.iter().filter(|object| object.kind == "Pod" && !object.spec.host_network) {
             topology.add_pod(lab, object)?;
         }
         topology.check_netns_names()?;
@@ -153,6 +154,12 @@ mod tests {
         assert_eq!(topology.nodes["a"].netns, "slu-default-a");
         let pod = &topology.pods["default/p"];
         assert_eq!((pod.node.as_str(), pod.netns.as_str()), ("a", "slu-default-default-p"));
+    }
+
+    #[test]
+    fn a_pod_in_the_node_s_network_gets_no_namespace() {
+        let pod = "kind: Pod\nmetadata: {name: p}\nspec: {hostNetwork: true}\n";
+        assert!(topology(&format!("{NODE}---\n{pod}")).expect("valid").pods.is_empty());
     }
 
     #[test]
