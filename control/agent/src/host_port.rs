@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
 use sluice_host::{AddressSpec, Error, Link, LinkChange, LinkIndex, LinkKind, Netlink, Route, VethEnd};
@@ -50,6 +51,8 @@ pub(crate) struct HostPort {
     /// Its sizes.
     pub(crate) shape: Shape,
     stack_end: LinkIndex,
+    /// One at a time reads what is set and sets what is missing. No request waits for it.
+    following: Mutex<()>,
 }
 
 impl HostPort {
@@ -81,7 +84,7 @@ impl HostPort {
         netlink.set_link(stack_end, &LinkChange { alias, ..LinkChange::up() })?;
         netlink.set_link(switch_end, &LinkChange::up())?;
         let mac = netlink.link_by_index(stack_end)?.mac.ok_or(HostPortError::NoMac)?;
-        Ok(Self { switch_end, mac, shape, stack_end })
+        Ok(Self { switch_end, mac, shape, stack_end, following: Mutex::new(()) })
     }
 
     /// Gives up super-frames: the kernel turned out not to hand over packets of several frames.
@@ -92,8 +95,11 @@ impl HostPort {
         self.shape.resize(netlink, self.switch_end)
     }
 
-    /// Gives the node its addresses in `node`'s podCIDRs and routes to them, and takes away earlier ones.
-    pub(crate) fn follow(&self, netlink: &mut Netlink, node: &Node) -> Result<(), Error> {
+    /// Gives the node its addresses in its podCIDRs and routes to them, and takes away earlier ones. `node` is asked when
+    /// it is our turn, so that the latest node is what remains.
+    pub(crate) fn follow(&self, netlink: &mut Netlink, node: impl FnOnce() -> Node) -> Result<(), Error> {
+        let _turn = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = node();
         let own = node.own_addresses();
         let wanted: Vec<IpNet> = own.iter().copied().map(IpNet::from).collect();
         let present: Vec<IpNet> =
@@ -101,7 +107,7 @@ impl HostPort {
         for net in wanted.iter().filter(|net| !present.contains(net)) {
             netlink.add_address(self.stack_end, &AddressSpec::new(*net))?;
         }
-        let routes = self.routes(node, &own);
+        let routes = self.routes(&node, &own);
         for route in &routes {
             netlink.replace_route(route)?;
         }

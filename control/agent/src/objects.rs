@@ -97,8 +97,8 @@ impl Agent {
 
     /// Gives the host port the node's addresses and routes. A failure makes the agent not ready until a later try.
     pub(crate) fn set_up_host_port(&self) {
-        let node = self.generations.node();
-        let done = Netlink::open().and_then(|mut netlink| self.host_port.follow(&mut netlink, &node));
+        let follow = |mut netlink| self.host_port.follow(&mut netlink, || self.generations.node());
+        let done = Netlink::open().and_then(follow);
         match done {
             Ok(()) => self.readiness.met(Condition::HostPort),
             Err(error) => {
