@@ -149,6 +149,45 @@ fn zero_copy_is_negotiated_down_and_refused_where_it_is_required() {
 }
 
 #[test]
+fn a_device_that_is_down_or_gone_is_not_worth_another_kick() {
+    let (node, pod) = (Namespace::new("node"), Namespace::new("pod"));
+    let link = cable(&node, &pod, "slu1");
+    let umem = umem();
+    let mut port = bind(&node, &umem, link, Duration::ZERO).unwrap();
+    let send = |port: &mut Port| {
+        let segment = sluice_xsk::Segment::new(umem.take().unwrap(), 256, 60).unwrap();
+        port.send(std::iter::once(segment), None).unwrap();
+        port.kick()
+    };
+    node.netlink().set_link(link, &LinkChange { up: Some(false), ..LinkChange::default() }).unwrap();
+    assert!(!send(&mut port), "down");
+    node.netlink().delete_link(link).unwrap();
+    assert!(!send(&mut port), "gone");
+    assert_eq!(port.statistics().kick_errors, 2);
+    assert_eq!(port.close(), 2);
+}
+
+#[test]
+fn a_descriptor_that_is_not_accepted_is_not_sent_and_its_frame_comes_back() {
+    let (node, pod) = (Namespace::new("node"), Namespace::new("pod"));
+    let link = cable(&node, &pod, "slu1");
+    let umem = umem();
+    let mut port = bind(&node, &umem, link, Duration::ZERO).unwrap();
+    assert!(port.features().tx_metadata, "this kernel has it");
+    for (offset, len) in [(256, 0), (sluice_xsk::TX_METADATA_LEN - 1, 60)] {
+        let segment = sluice_xsk::Segment::new(umem.take().unwrap(), offset, len).unwrap();
+        assert!(!port.accepts(std::slice::from_ref(&segment)));
+        port.send(std::iter::once(segment), None).unwrap();
+    }
+    let refused = |port: &Port| port.kernel_statistics().unwrap().tx_invalid_descs;
+    wait_for("the tx ring to be empty", || (!port.kick()).then_some(())).unwrap();
+    assert_eq!(refused(&port), 2);
+    let mut pool = Pool::new(umem.clone(), 256);
+    // This kernel may complete them. Where it does not, closing gives them back.
+    assert_eq!(port.reclaim(&mut pool) + port.close(), 2);
+}
+
+#[test]
 fn a_full_receiver_answers_busy_and_the_packets_wait_in_the_tx_ring() {
     let (node, pod) = (Namespace::new("node"), Namespace::new("pod"));
     let link = cable(&node, &pod, "slu1");

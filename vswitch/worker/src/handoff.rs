@@ -1,7 +1,7 @@
 //! Rings between workers: a packet for a port of another worker goes there whole.
 use rtrb::{Consumer, Producer, RingBuffer};
 use sluice_tables::PortId;
-use sluice_xsk::{Partial, Segment};
+use sluice_xsk::{Partial, Segment, Umem};
 
 /// Segments that wait between two workers at most.
 const SEGMENTS: usize = 2048;
@@ -24,6 +24,17 @@ pub struct Handoff {
     pub(crate) to: Vec<Option<Producer<Item>>>,
     /// From each other worker.
     pub(crate) from: Vec<Consumer<Item>>,
+}
+
+impl Handoff {
+    /// Gives the frames of packets that were handed over and never taken back to the depot: at the end of all workers.
+    pub(crate) fn drain(self, umem: &Umem) {
+        for mut ring in self.from {
+            while let Ok(item) = ring.pop() {
+                umem.give(item.segment.frame);
+            }
+        }
+    }
 }
 
 /// Rings from every worker to every other.

@@ -1,5 +1,6 @@
 //! The control side's handle on all workers.
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -13,7 +14,7 @@ use thiserror::Error;
 
 use crate::command::{Command, Door};
 use crate::counters::{PortCounters, PortSnapshot, WorkerCounters, WorkerSnapshot};
-use crate::handoff::mesh;
+use crate::handoff::{Handoff, mesh};
 use crate::idle::{Idle, IdlePolicy, Next};
 use crate::sleep::Sleeper;
 use crate::worker::Worker;
@@ -63,6 +64,9 @@ pub enum SwitchError {
     /// The port is already owned.
     #[error("{0} is already attached")]
     Attached(PortId),
+    /// The port's frames are of other memory than the workers'.
+    #[error("{0} is bound on other packet memory than the switch runs on: bind it on Switch::umem()")]
+    OtherMemory(PortId),
     /// The port is not owned.
     #[error("{0} is not attached")]
     NotAttached(PortId),
@@ -76,7 +80,7 @@ pub struct Switch {
     doors: Arc<[Door]>,
     counters: Vec<Arc<WorkerCounters>>,
     ports: Mutex<HashMap<PortId, (WorkerId, Arc<PortCounters>)>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<Handoff>>,
 }
 
 impl Switch {
@@ -113,7 +117,7 @@ impl Switch {
             let doors = doors.clone();
             let thread = Builder::new().name(format!("sluice-worker-{at}")).spawn(move || {
                 let _ = pinned.send(core_affinity::set_for_current(core_affinity::CoreId { id: core }));
-                run(worker, Idle::new(idle), &doors[at]);
+                run(worker, Idle::new(idle), &doors[at])
             })?;
             switch.threads.push(thread);
             if pin_result.recv() != Ok(true) {
@@ -133,21 +137,23 @@ impl Switch {
         WorkerId((usize::from(id.0) % self.doors.len()) as u8)
     }
 
-    /// Has the port polled by its worker; returns once it is.
+    /// Has the port polled by its worker; returns once it is. On an error the port is closed, at once or by its worker.
     pub fn add_port(&self, id: PortId, port: Port) -> Result<WorkerId, SwitchError> {
+        if !port.is_on(&self.umem) {
+            return Err(SwitchError::OtherMemory(id));
+        }
         let worker = self.worker_for(id);
         let counters = Arc::new(PortCounters::default());
-        {
-            let mut ports = self.ports();
-            if ports.contains_key(&id) {
-                port.close();
-                return Err(SwitchError::Attached(id));
-            }
-            ports.insert(id, (worker, counters.clone()));
-        }
+        match self.ports().entry(id) {
+            Entry::Occupied(_) => return Err(SwitchError::Attached(id)),
+            Entry::Vacant(place) => place.insert((worker, counters.clone())),
+        };
         let (done, answer) = sync_channel(1);
         let told = self.tell(worker, Command::Add { id, port: Box::new(port), counters, done }, &answer);
         if told.is_err() {
+            // The worker may get to the command yet, even between the end of our patience and here: then this follows it.
+            let (done, _) = sync_channel(1);
+            drop(self.doors[usize::from(worker.0)].tell(Command::Remove { id, done }));
             self.ports().remove(&id);
         }
         told.map(|()| worker)
@@ -188,17 +194,19 @@ impl Switch {
     fn end(&mut self) -> Result<(), SwitchError> {
         let mut result = Ok(());
         let mut ports = Vec::new();
-        for worker in (0..self.threads.len()).map(|at| WorkerId(at as u8)) {
+        let mut handoffs = Vec::new();
+        for (at, thread) in std::mem::take(&mut self.threads).into_iter().enumerate() {
             let (done, answer) = sync_channel(1);
-            match self.tell(worker, Command::Stop { done }, &answer) {
-                Ok(given_up) => ports.extend(given_up),
+            match self.tell(WorkerId(at as u8), Command::Stop { done }, &answer) {
+                Ok(given_up) => {
+                    ports.extend(given_up);
+                    handoffs.extend(thread.join());
+                }
+                // Not joined: it may never end.
                 Err(error) => result = Err(error),
             }
         }
-        if result.is_ok() {
-            self.threads.drain(..).for_each(|thread| drop(thread.join()));
-        }
-        self.threads.clear();
+        handoffs.into_iter().for_each(|handoff| handoff.drain(&self.umem));
         ports.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
         for (_, port) in ports {
             port.close();
@@ -234,14 +242,14 @@ impl Drop for Switch {
     }
 }
 
-/// A worker's thread.
-fn run(mut worker: Worker, mut idle: Idle, door: &Door) {
+/// A worker's thread. What it leaves is what others handed to it after its last turn.
+fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
     let start = Instant::now();
     let now = || Time(start.elapsed().as_nanos() as u64);
     loop {
         let turn = worker.turn(now());
         if turn.stopped {
-            return;
+            return worker.into_handoff();
         }
         match idle.after(turn.worked, turn.waiting, now()) {
             Next::Spin => std::hint::spin_loop(),
@@ -250,9 +258,12 @@ fn run(mut worker: Worker, mut idle: Idle, door: &Door) {
                 door.going_to_sleep();
                 let turn = worker.turn(now());
                 if turn.stopped {
-                    return;
+                    return worker.into_handoff();
                 }
-                if !turn.worked {
+                if turn.worked {
+                    // The spin begins anew, as after any turn that found something.
+                    idle.after(true, turn.waiting, now());
+                } else {
                     worker.count_sleep();
                     if let Some(sleeper) = worker.sleeper() {
                         sleeper.sleep(limit);

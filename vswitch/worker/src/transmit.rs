@@ -79,6 +79,10 @@ impl Out<'_> {
             self.hand_over(packet, id, partial, tables);
             return;
         };
+        if !port.port.accepts(&packet) {
+            self.give_back(packet.into_iter(), DropReason::ChainRefused);
+            return;
+        }
         if let Some(wanted) = partial
             && !port.port.offloads(&packet[0], wanted)
         {
@@ -88,10 +92,11 @@ impl Out<'_> {
         }
         let mut packet = packet.into_iter();
         let mut sent = port.port.send(packet.by_ref(), partial);
-        if sent == Err(Refused::RingFull) {
+        if sent == Err(Refused::RingFull) && !port.stalled {
             port.port.kick();
             port.port.reclaim(self.pool);
             sent = port.port.send(packet.by_ref(), partial);
+            port.stalled = sent == Err(Refused::RingFull);
         }
         port.unsent = true;
         if let Err(refused) = sent {

@@ -12,8 +12,8 @@ use crate::handoff::Handoff;
 use crate::sleep::Sleeper;
 use crate::transmit::{Out, Outcome, Outcomes};
 
-/// Free frames a worker keeps to itself at most: no more than this, and no more than one in eight of all, so that a worker
-/// that only sends does not hoard what one that only receives needs.
+/// Free frames a worker keeps to itself at most: no more than this, and all workers together no more than one in eight of
+/// all, so that workers that only send do not hoard what one that only receives needs.
 const POOL: usize = 1024;
 
 /// Nanoseconds between two looks at the kernel's statistics of a port.
@@ -26,6 +26,8 @@ pub(crate) struct Owned {
     pub(crate) port: Port,
     /// Something was put on the tx ring, or waits there.
     pub(crate) unsent: bool,
+    /// In this turn the tx ring was full and stayed so: its receiver has no room, and asking again costs as much as sending.
+    pub(crate) stalled: bool,
     snapshot: PortSnapshot,
     counters: Arc<PortCounters>,
     statistics_due: Time,
@@ -109,7 +111,7 @@ impl Worker {
     ) -> Worker {
         Worker {
             id,
-            pool: Pool::new(umem.clone(), POOL.min(umem.frames() as usize / 8)),
+            pool: Pool::new(umem.clone(), POOL.min(umem.frames() as usize / 8 / handoff.to.len().max(1))),
             umem,
             burst: Burst::new(),
             path: Path::new(path),
@@ -148,6 +150,11 @@ impl Worker {
         self.publish();
     }
 
+    /// Ends the worker; what other workers handed to it is left to the caller.
+    pub(crate) fn into_handoff(self) -> Handoff {
+        self.handoff
+    }
+
     /// What the path counted so far.
     pub fn counts(&self) -> &Counts {
         &self.counts
@@ -168,6 +175,7 @@ impl Worker {
             id,
             port,
             unsent: false,
+            stalled: false,
             snapshot: PortSnapshot::default(),
             counters,
             statistics_due: Time(0),
@@ -175,6 +183,7 @@ impl Worker {
     }
 
     /// Gives a port up, with its frames still on its rings: [`Port::close`] gives those back.
+    #[must_use = "dropping a port closes it, which blocks"]
     pub fn remove(&mut self, id: PortId) -> Option<Port> {
         let owned = self.ports.remove(id)?;
         if let (Some(sleeper), Some(socket)) = (&self.sleeper, owned.port.socket()) {
@@ -195,12 +204,17 @@ impl Worker {
             turn.worked |= self.take_over(&mut to_wake);
         }
         for owned in &mut self.ports.owned {
+            owned.stalled = false;
             if owned.unsent {
                 owned.unsent = owned.port.kick();
                 turn.waiting |= owned.unsent;
             }
             if owned.port.is_sending() {
                 turn.worked |= owned.port.reclaim(&mut self.pool) > 0;
+            }
+            // Refilled on receipt as a rule. But one whose ring ran empty while no frame was free receives nothing.
+            if owned.port.is_short() {
+                owned.port.refill(&mut self.pool);
             }
         }
         if to_wake != 0 {
@@ -224,7 +238,7 @@ impl Worker {
         self.counts.drops[DropReason::ChainTooLong.index()] += long - long_before;
         self.counts.drops[DropReason::BadChain.index()] += bad - bad_before;
         if received == 0 {
-            return false;
+            return (long, bad) != (long_before, bad_before);
         }
         let id = owned.id;
         owned.port.refill(&mut self.pool);
@@ -275,19 +289,20 @@ impl Worker {
         let mut turn = Turn::default();
         while let Some(command) = self.doors.get(usize::from(self.id.0)).and_then(|door| door.commands.pop()) {
             turn.worked = true;
-            // Who asked may have given up waiting: then its end of the answer is closed, and a port is dropped with it.
+            // Who asked may have given up waiting: then its end of the answer is gone, and a port given up is closed here,
+            // which blocks. Only a worker that was stuck for seconds comes to this.
             match command {
                 Command::Add { id, port, counters, done } => {
                     self.add_counted(id, *port, counters);
-                    let _ = done.try_send(());
+                    if done.try_send(()).is_err() {
+                        drop(self.remove(id));
+                    }
                 }
-                Command::Remove { id, done } => {
-                    let _ = done.try_send(self.remove(id).map(Box::new));
-                }
+                Command::Remove { id, done } => drop(done.try_send(self.remove(id).map(Box::new))),
                 Command::Stop { done } => {
                     let ids: Vec<PortId> = self.ports.owned.iter().map(|owned| owned.id).collect();
                     let ports = ids.into_iter().filter_map(|id| Some((id, Box::new(self.remove(id)?)))).collect();
-                    let _ = done.try_send(ports);
+                    drop(done.try_send(ports));
                     turn.stopped = true;
                 }
             }
@@ -337,3 +352,6 @@ fn decide(
     path.run(now, tables, counts, &mut packets);
     packets.iter().map(Outcome::of).collect()
 }
+
+#[cfg(test)]
+mod tests;

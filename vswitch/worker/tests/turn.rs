@@ -278,6 +278,47 @@ fn a_generation_published_between_turns_holds_from_the_next_one() {
 }
 
 #[test]
+fn a_port_that_found_no_free_frame_receives_once_there_are_some() {
+    let mut bench = Bench::new(1, everything());
+    bench.workers[0].remove(A).unwrap().close();
+    bench.workers[0].remove(B).unwrap().close();
+    let all: Vec<_> = std::iter::from_fn(|| bench.umem.take()).collect();
+    let publisher = Publisher::new(tables(1, &[A, B], 1));
+    let handoff = mesh(1).pop().unwrap();
+    bench.workers = vec![Worker::detached(WorkerId(0), bench.umem.clone(), &publisher, PathConfig::default(), handoff)];
+    // What the first worker's pool held.
+    let more: Vec<_> = std::iter::from_fn(|| bench.umem.take()).collect();
+    let (port, a) = pair(&bench.umem, 512, everything()).unwrap();
+    bench.workers[0].add(A, port);
+    let (port, b) = pair(&bench.umem, 512, everything()).unwrap();
+    bench.workers[0].add(B, port);
+    (bench.a, bench.b) = (a, b);
+    bench.turn();
+    assert!(!bench.a.deliver(&tcp(10), FRAME), "no frame was free");
+    all.into_iter().chain(more).for_each(|frame| bench.umem.give(frame));
+    bench.turn();
+    assert!(bench.a.deliver(&tcp(50_000), FRAME));
+    bench.turn();
+    assert_eq!(bench.b.transmit(9).len(), 1);
+    bench.b.complete(99);
+    assert_eq!(bench.frames_back(), FRAMES as usize);
+}
+
+#[test]
+fn a_chain_with_an_empty_frame_is_refused_with_a_count_as_the_kernel_would_not_send_it() {
+    let mut bench = Bench::new(1, everything());
+    let packet = tcp(200);
+    for (bytes, options) in [(&packet[..100], CONTINUED), (&[], CONTINUED), (&packet[100..], 0)] {
+        let addr = bench.a.take_fill().unwrap() + 256;
+        assert!(bench.a.deliver_bytes(addr, bytes, options));
+    }
+    bench.turn();
+    assert!(bench.b.transmit(9).is_empty());
+    assert_eq!(bench.dropped(DropReason::ChainRefused), 1);
+    assert_eq!(bench.frames_back(), FRAMES as usize);
+}
+
+#[test]
 fn a_warm_turn_allocates_nothing() {
     for workers in [1, 2] {
         let mut bench = Bench::new(workers, everything());

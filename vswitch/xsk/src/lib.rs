@@ -15,6 +15,9 @@
 //! | [`pool`] | a worker's own stack of free frames |
 //! | [`port`] | the four rings of one device queue: receive, send, reclaim, refill |
 //! | [`socket`] | the system calls that make a port: register, map, bind |
+//! | [`offload`] | what the kernel is asked to do with a packet that is sent |
+//! | [`statistics`] | what a port counts |
+//! | `level` | how many frames a port keeps on its fill ring |
 //! | [`features`] | what this kernel can do, and what configuration forbids |
 //! | `pair` | (feature) a port over plain memory and the kernel's end of it |
 //!
@@ -38,20 +41,25 @@
 
 pub mod features;
 pub mod frame;
+mod level;
 pub mod mapping;
+pub mod offload;
 #[cfg(feature = "pair")]
 pub mod pair;
 pub mod pool;
 pub mod port;
 pub mod ring;
 pub mod socket;
+pub mod statistics;
 pub mod umem;
 
 pub use features::{Features, Switch};
 pub use frame::{Burst, Frame, Packet, Segment};
+pub use offload::Partial;
 pub use pool::Pool;
-pub use port::{Partial, Port, Refused, Statistics};
+pub use port::{Port, Refused};
 pub use socket::{BindConfig, BindError, CopyMode};
+pub use statistics::Statistics;
 pub use umem::{HugePages, Umem, UmemConfig, UmemError};
 
 /// Bytes in a chunk: one frame. AF_XDP allows at most a page.

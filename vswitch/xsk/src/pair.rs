@@ -97,6 +97,12 @@ impl Kernel {
         pushed
     }
 
+    /// Writes bytes at any address that these rings hold, and puts its descriptor on the rx ring.
+    pub fn deliver_bytes(&mut self, addr: u64, bytes: &[u8], options: u32) -> bool {
+        self.write(addr, bytes);
+        self.deliver_raw(Descriptor { addr, len: bytes.len() as u32, options })
+    }
+
     /// Takes one address off the fill ring.
     pub fn take_fill(&mut self) -> Option<u64> {
         let addr = self.fill.pop();

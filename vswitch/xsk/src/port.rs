@@ -7,25 +7,13 @@ use rustix::net::{SendFlags, send};
 
 use crate::features::Features;
 use crate::frame::{Burst, Packet, Segment};
+use crate::level::Level;
+use crate::offload::Partial;
 use crate::pool::Pool;
 use crate::ring::{CONTINUED, Consumer, Descriptor, Producer, TX_METADATA};
+use crate::statistics::Statistics;
 use crate::umem::{RingsId, Umem};
 use crate::{CHUNK_SIZE, MAX_SEGMENTS, TX_METADATA_LEN};
-
-/// `XDP_TXMD_FLAGS_CHECKSUM` (`include/uapi/linux/if_xdp.h`).
-const TXMD_CHECKSUM: u64 = 1 << 1;
-
-/// Frames kept on the fill ring of a port that is quiet: 512 KiB.
-const FILL_QUIET: u32 = 128;
-
-/// Where the receiver is to put a packet's checksum: the field holds the pseudo-header sum until then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partial {
-    /// Where summing begins, in bytes from the packet's start.
-    pub start: u16,
-    /// Where the field lies, in bytes from `start`.
-    pub offset: u16,
-}
 
 /// Why a packet was not taken for sending. Its segments are still the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,32 +26,7 @@ pub enum Refused {
     Shape,
 }
 
-/// What a port has done since it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Statistics {
-    /// Packets and bytes received whole.
-    pub rx_packets: u64,
-    /// Bytes of them.
-    pub rx_bytes: u64,
-    /// Packets put on the tx ring.
-    pub tx_packets: u64,
-    /// Bytes of them.
-    pub tx_bytes: u64,
-    /// Received packets thrown away because they had more than [`MAX_SEGMENTS`] segments.
-    pub rx_too_long: u64,
-    /// Received packets thrown away because a descriptor led outside the memory or to a frame not given to this port.
-    pub rx_bad_descriptor: u64,
-    /// Completions that named a frame not given to this port.
-    pub bad_completion: u64,
-    /// System calls made to have the tx ring looked at.
-    pub kicks: u64,
-    /// Of those, the ones the kernel refused for another reason than "later".
-    pub kick_errors: u64,
-    /// Refills that found no free frame.
-    pub no_frame: u64,
-}
-
-/// The rings of one socket, and the frames that are on them.
+/// The rings of one socket, and the frames that are on them. Dropping it closes it: see [`Port::close`].
 #[derive(Debug)]
 pub struct Port {
     umem: Arc<Umem>,
@@ -77,12 +40,12 @@ pub struct Port {
     features: Features,
     /// Frames given to the fill ring and not yet received with a packet.
     filled: u32,
-    /// Frames to keep there.
-    fill_target: u32,
+    level: Level,
     /// Frames given to the tx ring and not yet completed.
     sending: u32,
     /// In the middle of throwing away a packet with too many segments.
     skipping: bool,
+    closed: bool,
     statistics: Statistics,
 }
 
@@ -104,7 +67,7 @@ impl Port {
         anchor: bool,
         features: Features,
     ) -> Port {
-        let fill_target = FILL_QUIET.min(rings.fill.size());
+        let level = Level::new(rings.fill.size());
         let Rings { fill, completion, rx, tx } = rings;
         Port {
             umem,
@@ -117,11 +80,17 @@ impl Port {
             anchor,
             features,
             filled: 0,
-            fill_target,
+            level,
             sending: 0,
             skipping: false,
+            closed: false,
             statistics: Statistics::default(),
         }
+    }
+
+    /// Whether its frames are of this memory.
+    pub fn is_on(&self, umem: &Arc<Umem>) -> bool {
+        Arc::ptr_eq(&self.umem, umem)
     }
 
     /// The socket, to poll and to enter into the XDP program's map; `None` for a port in plain memory.
@@ -226,14 +195,25 @@ impl Port {
     #[cold]
     fn skip(&mut self, pool: &mut Pool) {
         while let Some(descriptor) = self.rx.pop() {
-            if let Some(Ok(segment)) = self.segment(descriptor) {
-                pool.give_segment(segment);
+            match self.segment(descriptor) {
+                Some(Ok(segment)) => pool.give_segment(segment),
+                Some(Err(frame)) => pool.give(frame),
+                None => {}
             }
             if descriptor.options & CONTINUED == 0 {
                 self.skipping = false;
                 return;
             }
         }
+    }
+
+    /// Whether the kernel would send these segments. A descriptor that is empty, or without room in front for TX metadata
+    /// where that is in use (`xp_aligned_validate_desc` asks for it in front of every one), is taken off the tx ring unsent,
+    /// and so are those before it in its chain. Kernels differ in whether their frames are completed.
+    #[inline]
+    pub fn accepts(&self, packet: &[Segment]) -> bool {
+        let room = if self.features.tx_metadata { TX_METADATA_LEN } else { 0 };
+        packet.iter().all(|segment| segment.len > 0 && usize::from(segment.offset) >= room)
     }
 
     /// Whether the kernel can be asked to complete this checksum: TX metadata is in use, the head segment has room in front
@@ -247,7 +227,7 @@ impl Port {
 
     /// Puts one packet on the tx ring, all of it or nothing. Sent with the next [`Port::kick`].
     ///
-    /// On refusal nothing was taken from `packet`.
+    /// On refusal nothing was taken from `packet`. The caller has asked [`Port::accepts`].
     pub fn send(
         &mut self,
         mut packet: impl ExactSizeIterator<Item = Segment>,
@@ -295,16 +275,15 @@ impl Port {
 
     #[inline]
     fn write_metadata(&self, head: &mut Segment, partial: Partial) {
-        let end = usize::from(head.offset);
-        let room = &mut self.umem.chunk_mut(&mut head.frame)[end - TX_METADATA_LEN..end];
-        room[..8].copy_from_slice(&TXMD_CHECKSUM.to_ne_bytes());
-        room[8..10].copy_from_slice(&partial.start.to_ne_bytes());
-        room[10..12].copy_from_slice(&partial.offset.to_ne_bytes());
-        room[12..].fill(0);
+        let before = self.umem.chunk_mut(&mut head.frame).get_mut(..usize::from(head.offset));
+        if let Some(room) = before.and_then(|before| before.last_chunk_mut()) {
+            partial.write(room);
+        }
     }
 
     /// Publishes what was put on the tx ring and, where the kernel needs it, makes the system call that sends it.
-    /// Returns whether descriptors are still waiting to be sent.
+    /// Returns whether descriptors wait for a receiver that has no room: then it is worth calling again. Those of a device
+    /// that is down or gone wait too, but for the next packet.
     pub fn kick(&mut self) -> bool {
         self.tx.submit();
         if self.tx.outstanding() == 0 {
@@ -316,10 +295,12 @@ impl Port {
         }
         self.statistics.kicks += 1;
         match send(socket, &[], SendFlags::DONTWAIT) {
-            Ok(_) | Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS) => {}
-            Err(_) => self.statistics.kick_errors += 1,
+            Ok(_) | Err(Errno::AGAIN | Errno::BUSY | Errno::NOBUFS | Errno::NOMEM) => self.tx.outstanding() > 0,
+            Err(_) => {
+                self.statistics.kick_errors += 1;
+                false
+            }
         }
-        self.tx.outstanding() > 0
     }
 
     /// Takes back the frames of packets that were sent; returns how many.
@@ -341,13 +322,18 @@ impl Port {
         count
     }
 
-    /// Puts free frames on the fill ring up to the port's level. The level starts low and doubles whenever the kernel is
-    /// found to have used nearly all of it, so that a quiet port binds little memory and a busy one is not starved.
+    /// Whether the fill ring lacks frames, as the last refill found too few. Nothing may ever be received without another.
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        self.filled < self.level.target()
+    }
+
+    /// Puts free frames on the fill ring up to the port's level, which follows what the kernel uses and what memory is free.
     pub fn refill(&mut self, pool: &mut Pool) {
-        if self.statistics.rx_packets > 0 && self.fill.outstanding() < self.fill_target / 4 {
-            self.fill_target = (self.fill_target * 2).min(self.fill.size());
-        }
-        let want = self.fill_target.saturating_sub(self.filled);
+        let drained = self.statistics.rx_packets > 0 && self.fill.outstanding() < self.level.target() / 4;
+        let left = self.umem.in_depot().saturating_sub(self.level.target().saturating_sub(self.filled) as usize);
+        self.level.adapt(drained, left, self.umem.frames());
+        let want = self.level.target().saturating_sub(self.filled);
         if want == 0 {
             return;
         }
@@ -381,20 +367,33 @@ impl Port {
     /// were. A zero-copy device may still be reading: those frames stay withheld until the process ends.
     ///
     /// Closing the anchor ends sharing with it: the next socket bound on this memory registers it anew and is its anchor.
-    pub fn close(self) -> usize {
-        let Port { umem, rings, socket, anchor, features, .. } = self;
-        if anchor {
-            umem.set_anchor(None);
-        }
-        let plain = socket.is_none();
-        drop(socket);
-        if features.zero_copy {
+    pub fn close(mut self) -> usize {
+        self.end()
+    }
+
+    fn end(&mut self) -> usize {
+        if std::mem::replace(&mut self.closed, true) {
             return 0;
         }
-        let count = umem.take_back_all(rings);
+        if self.anchor {
+            *self.umem.anchor() = None;
+        }
+        let plain = self.socket.is_none();
+        // The last reference: the anchor's other one was just dropped, and is lent to nobody but under its lock.
+        self.socket = None;
+        if self.features.zero_copy {
+            return 0;
+        }
+        let count = self.umem.take_back_all(self.rings);
         if !plain {
-            umem.retire_rings(rings);
+            self.umem.retire_rings(self.rings);
         }
         count
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -29,7 +29,7 @@ use crate::{CHUNK_SIZE, TX_METADATA_LEN};
 /// `SOL_XDP` and `XDP_MAX_TX_SKB_BUDGET` (`include/linux/socket.h`, `include/uapi/linux/if_xdp.h`; since 6.17).
 const SOL_XDP: libc::c_int = 283;
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
-/// `XDP_UMEM_TX_METADATA_LEN`: the registration carries a metadata length (since 6.11; ignored by 6.8 to 6.10).
+/// `XDP_UMEM_TX_METADATA_LEN`: the registration carries a metadata length (since 6.11; refused by older kernels).
 const XDP_UMEM_TX_METADATA_LEN: u32 = 1 << 2;
 
 /// Who moves bytes between device and frames.
@@ -131,9 +131,12 @@ impl Port {
         }
         let deadline = Instant::now() + config.patience;
         loop {
-            let tried = match umem.anchor() {
-                Some(anchor) => shared(umem, config, &anchor),
-                None => first(umem, config),
+            let tried = {
+                let mut anchor = umem.anchor();
+                match &*anchor {
+                    Some(anchor) => shared(umem, config, anchor),
+                    None => first(umem, config, &mut anchor),
+                }
             };
             match tried {
                 Err(BindError::Step { source: Errno::BUSY, .. }) if Instant::now() < deadline => {
@@ -146,7 +149,7 @@ impl Port {
 }
 
 /// A socket that shares the anchor's memory and follows its features.
-fn shared(umem: &Arc<Umem>, config: BindConfig, anchor: &Arc<OwnedFd>) -> Result<Port, BindError> {
+fn shared(umem: &Arc<Umem>, config: BindConfig, anchor: &OwnedFd) -> Result<Port, BindError> {
     let opened = open(config)?;
     let addr = SocketAddrXdp::new(SocketAddrXdpFlags::XDP_SHARED_UMEM, config.ifindex, config.queue);
     let addr = SocketAddrXdpWithSharedUmem { addr, shared_umem_fd: anchor.as_fd() };
@@ -157,7 +160,7 @@ fn shared(umem: &Arc<Umem>, config: BindConfig, anchor: &Arc<OwnedFd>) -> Result
 }
 
 /// The anchor: tries with every allowed feature, then without the one that was refused.
-fn first(umem: &Arc<Umem>, config: BindConfig) -> Result<Port, BindError> {
+fn first(umem: &Arc<Umem>, config: BindConfig, anchor: &mut Anchor) -> Result<Port, BindError> {
     let multi_buffer = config.allowed.multi_buffer.allows() && (!config.generic || generic_multi_buffer());
     let mut features = Features {
         multi_buffer,
@@ -167,7 +170,7 @@ fn first(umem: &Arc<Umem>, config: BindConfig) -> Result<Port, BindError> {
         zero_copy: config.copy_mode != CopyMode::Copy,
     };
     loop {
-        match try_first(umem, config, features) {
+        match try_first(umem, config, features, anchor) {
             Err(First::Register(Errno::INVAL)) if features.tx_metadata => features.tx_metadata = false,
             Err(First::Bind(Errno::INVAL | Errno::OPNOTSUPP)) if features.multi_buffer => features.multi_buffer = false,
             Err(First::Bind(Errno::INVAL | Errno::OPNOTSUPP))
@@ -191,7 +194,9 @@ enum First {
     Other(BindError),
 }
 
-fn try_first(umem: &Arc<Umem>, config: BindConfig, mut features: Features) -> Result<Port, First> {
+type Anchor = Option<Arc<OwnedFd>>;
+
+fn try_first(umem: &Arc<Umem>, config: BindConfig, mut features: Features, anchor: &mut Anchor) -> Result<Port, First> {
     let opened = open(config).map_err(First::Other)?;
     let (addr, len) = umem.region();
     let metadata = if features.tx_metadata { TX_METADATA_LEN as u32 } else { 0 };
@@ -215,11 +220,9 @@ fn try_first(umem: &Arc<Umem>, config: BindConfig, mut features: Features) -> Re
     features.zero_copy = xdp_options(&opened).is_ok_and(|o| o.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY));
     let socket = Arc::new(opened);
     umem.set_features(features);
-    umem.set_anchor(Some(socket.clone()));
-    finish(umem, config, socket, true, features).map_err(|e| {
-        umem.set_anchor(None);
-        First::Other(e)
-    })
+    let port = finish(umem, config, socket.clone(), true, features).map_err(First::Other)?;
+    *anchor = Some(socket);
+    Ok(port)
 }
 
 /// An unbound socket with its four rings allocated.

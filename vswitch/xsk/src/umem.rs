@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
@@ -271,9 +271,10 @@ impl Umem {
         self.rings_ids.lock().unwrap_or_else(PoisonError::into_inner).free.push(id.0);
     }
 
-    /// The socket through which further sockets share this memory.
-    pub(crate) fn anchor(&self) -> Option<Arc<OwnedFd>> {
-        self.anchor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The socket through which further sockets share this memory. Its lock is held while a socket binds: so there is one
+    /// anchor, and it does not live on in a bind that is under way when its port is closed and its frames are taken back.
+    pub(crate) fn anchor(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+        self.anchor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the anchor found usable; all off while nothing is bound.
@@ -283,9 +284,5 @@ impl Umem {
 
     pub(crate) fn set_features(&self, features: Features) {
         *self.features.lock().unwrap_or_else(PoisonError::into_inner) = features;
-    }
-
-    pub(crate) fn set_anchor(&self, anchor: Option<Arc<OwnedFd>>) {
-        *self.anchor.lock().unwrap_or_else(PoisonError::into_inner) = anchor;
     }
 }

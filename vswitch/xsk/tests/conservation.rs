@@ -262,6 +262,63 @@ fn a_closed_port_gives_back_every_frame_wherever_it_was() {
 }
 
 #[test]
+fn a_dropped_port_gives_back_every_frame_as_a_closed_one_does() {
+    let mut bench = Bench::new();
+    bench.apply(Op::Refill { port: 0 });
+    bench.apply(Op::Deliver { port: 0, len: 8000, frame: 3000 });
+    drop(bench.ports);
+    drop(bench.pool);
+    assert_eq!(bench.umem.census().depot, FRAMES as usize);
+}
+
+#[test]
+fn a_bad_length_within_a_chain_that_is_too_long_loses_no_frame() {
+    let mut bench = Bench::new();
+    bench.apply(Op::Refill { port: 0 });
+    for i in 0..MAX_SEGMENTS + 4 {
+        let addr = bench.ports[0].1.take_fill().unwrap() + 256;
+        let options = if i < MAX_SEGMENTS + 3 { CONTINUED } else { 0 };
+        bench.ports[0].1.deliver_raw(Descriptor { addr, len: 4096, options });
+    }
+    bench.apply(Op::Receive { port: 0 });
+    assert_eq!(bench.ports[0].0.statistics().rx_too_long, 1);
+    assert_eq!(bench.balance().0, bench.balance().1);
+}
+
+#[test]
+fn what_the_kernel_would_take_off_the_tx_ring_unsent_is_not_accepted() {
+    let mut bench = Bench::new();
+    let mut segment = sluice_xsk::Segment::new(bench.pool.take().unwrap(), 24, 60).unwrap();
+    assert!(bench.ports[0].0.accepts(std::slice::from_ref(&segment)));
+    segment.offset = 23;
+    assert!(!bench.ports[0].0.accepts(std::slice::from_ref(&segment)), "the metadata would lie in another chunk");
+    (segment.offset, segment.len) = (256, 0);
+    assert!(!bench.ports[0].0.accepts(std::slice::from_ref(&segment)), "it is empty");
+    bench.pool.give_segment(segment);
+}
+
+#[test]
+fn a_port_that_was_busy_leaves_memory_for_ports_to_come() {
+    let umem = Umem::new(UmemConfig { frames: 1024, huge_pages: HugePages::Off }).unwrap();
+    let mut pool = Pool::new(umem.clone(), 0);
+    let mut burst = Burst::new();
+    let (mut busy, mut far_end) = pair(&umem, 2048, Features::default()).unwrap();
+    busy.refill(&mut pool);
+    for _ in 0..32 {
+        while far_end.deliver(&[0; 64], 2048) {}
+        while busy.receive(&mut burst, &mut pool) > 0 {
+            burst.packets.clear();
+            burst.segments.drain(..).for_each(|s| pool.give_segment(s));
+        }
+        busy.refill(&mut pool);
+    }
+    assert!(busy.frames_held() <= 512, "{} of 1024 frames", busy.frames_held());
+    let (mut next, _far_end) = pair(&umem, 2048, Features::default()).unwrap();
+    next.refill(&mut pool);
+    assert_eq!(next.frames_held(), 128);
+}
+
+#[test]
 fn a_busy_port_is_given_more_frames_than_a_quiet_one() {
     let umem = Umem::new(UmemConfig { frames: 4096, huge_pages: HugePages::Off }).unwrap();
     let (mut port, mut far_end) = pair(&umem, 1024, Features::default()).unwrap();

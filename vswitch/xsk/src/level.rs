@@ -1,0 +1,78 @@
+//! How many frames a port keeps on its fill ring.
+
+/// On the ring of a port that is quiet: 512 KiB.
+const QUIET: u32 = 128;
+
+/// Where memory is short: enough for one packet of the greatest length, and some.
+const LEAST: u32 = 32;
+
+/// The number of frames that a port keeps on its fill ring. It starts low and doubles whenever the kernel is found to have
+/// used nearly all of it, so that a quiet port binds little memory and a busy one is not starved.
+///
+/// Frames on a fill ring cannot be taken off again, and every port draws on the same memory. Hence ports that are busy grow
+/// only while that leaves half of it free, and give way once less than an eighth is: the rest belongs to ports yet to come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Level {
+    target: u32,
+    most: u32,
+}
+
+impl Level {
+    /// For a ring of `most` entries.
+    pub(crate) fn new(most: u32) -> Level {
+        Level { target: QUIET.min(most), most }
+    }
+
+    /// Frames to keep on the ring.
+    #[inline]
+    pub(crate) fn target(self) -> u32 {
+        self.target
+    }
+
+    /// Before a refill: whether the kernel was found to have `drained` the ring, and how many of all `frames` would be `left`
+    /// free after a refill to the target as it is.
+    #[inline]
+    pub(crate) fn adapt(&mut self, drained: bool, left: usize, frames: u32) {
+        let frames = frames as usize;
+        if left < frames / 8 {
+            self.target = (self.target / 2).max(LEAST.min(self.most));
+        } else if drained && left >= frames / 2 + self.target as usize {
+            self.target = self.target.saturating_mul(2).min(self.most);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_when_drained_and_never_beyond_the_ring() {
+        let mut level = Level::new(1024);
+        level.adapt(false, 4096, 4096);
+        assert_eq!(level.target(), QUIET);
+        (0..9).for_each(|_| level.adapt(true, 4096, 4096));
+        assert_eq!(level.target(), 1024);
+        assert_eq!(Level::new(64).target(), 64);
+    }
+
+    #[test]
+    fn grows_only_where_that_leaves_half_of_the_memory_free() {
+        let mut level = Level::new(2048);
+        level.adapt(true, 2048 + QUIET as usize - 1, 4096);
+        assert_eq!(level.target(), QUIET);
+        level.adapt(true, 2048 + QUIET as usize, 4096);
+        assert_eq!(level.target(), 2 * QUIET);
+    }
+
+    #[test]
+    fn gives_way_where_memory_is_short_but_keeps_room_for_one_packet() {
+        let mut level = Level::new(2048);
+        (0..9).for_each(|_| level.adapt(true, 4096, 4096));
+        level.adapt(true, 511, 4096);
+        assert_eq!(level.target(), 1024);
+        (0..9).for_each(|_| level.adapt(true, 0, 4096));
+        assert_eq!(level.target(), LEAST);
+        assert!(LEAST as usize > crate::MAX_SEGMENTS);
+    }
+}
