@@ -31,6 +31,9 @@ mod exit;
 mod icmp;
 mod reply;
 
+// What the worker does with a super-frame that must not leave whole.
+mod segment;
+
 mod budget;
 mod counts;
 mod drop_reason;
@@ -44,5 +47,6 @@ pub use budget::ErrorRate;
 pub use counts::Counts;
 pub use drop_reason::DropReason;
 pub use packet::{Checksum, Packet, Verdict};
+pub use segment::Cut;
 pub use time::Time;
 pub use walk::{Path, PathConfig, STAGES};

@@ -46,6 +46,7 @@ pub struct Packet<'f> {
     total_len: usize,
     port: PortId,
     verdict: Verdict,
+    cut_to: Option<u16>,
 }
 
 impl<'f> Packet<'f> {
@@ -59,10 +60,10 @@ impl<'f> Packet<'f> {
     pub fn new(room: &'f mut [u8], start: usize, head_len: usize, total_len: usize, port: PortId) -> Self {
         let fits = start.checked_add(head_len).is_some_and(|end| end <= room.len()) && head_len <= total_len;
         if fits {
-            Self { room, start, head_len, total_len, port, verdict: Verdict::Drop(DropReason::Undecided) }
+            Self { room, start, head_len, total_len, port, verdict: Verdict::Drop(DropReason::Undecided), cut_to: None }
         } else {
             let verdict = Verdict::Drop(DropReason::BadDescriptor);
-            Self { room, start: 0, head_len: 0, total_len: 0, port, verdict }
+            Self { room, start: 0, head_len: 0, total_len: 0, port, verdict, cut_to: None }
         }
     }
 
@@ -114,6 +115,19 @@ impl<'f> Packet<'f> {
     #[inline]
     pub fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    /// Set on a TCP super-frame that is forwarded but must not leave whole: the longest IP packet that its segments may
+    /// be, in bytes. See [`crate::Cut`].
+    #[must_use]
+    #[inline]
+    pub fn cut_to(&self) -> Option<u16> {
+        self.cut_to
+    }
+
+    #[inline]
+    pub(crate) fn cut(&mut self, mtu: Option<u16>) {
+        self.cut_to = mtu;
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Fourth stage: does the packet fit the port it leaves by?
 
-use sluice_tables::Port;
+use sluice_tables::{Port, PortKind};
 use sluice_wire::parse::{Fragment, L3};
 use sluice_wire::protocol;
 
@@ -14,15 +14,18 @@ const DONT_FRAGMENT: u8 = 0x40;
 
 /// Lets a packet pass that fits the path MTU, and a TCP super-frame that fits the device: its receiver sees a stream, so
 /// the boundaries between segments mean nothing to it. Datagrams have boundaries, so they get no such licence.
+///
+/// A super-frame that the node is to route on has a wire before it: it passes too, but is to be cut to the MTU returned.
 #[inline]
-pub(crate) fn run<'t>(packet: &Packet<'_>, arrival: &Arrival<'t>, egress: &Port) -> Result<(), Exit<'t>> {
+pub(crate) fn run<'t>(packet: &Packet<'_>, arrival: &Arrival<'t>, egress: &Port) -> Result<Option<u16>, Exit<'t>> {
     let headers = &arrival.ip.headers;
     if headers.ip_len <= u32::from(egress.path_mtu) {
-        return Ok(());
+        return Ok(None);
     }
     let whole_tcp = headers.protocol == protocol::TCP && headers.fragment == Fragment::None;
     if whole_tcp && headers.ip_len <= egress.max_l3_len {
-        return Ok(());
+        let goes_on = egress.kind == PortKind::Host && !egress.has_address(arrival.ip.destination);
+        return Ok(goes_on.then_some(egress.path_mtu));
     }
     if headers.l3 == L3::Ipv4 && packet.head()[arrival.ip.l3() + FLAGS] & DONT_FRAGMENT == 0 {
         return Err(DropReason::NeedsFragmenting.into());
@@ -40,7 +43,7 @@ mod tests {
     use crate::exit::{Exit, Failure};
     use crate::fixture::*;
 
-    fn sized(frame: &[u8]) -> Result<(), DropReason> {
+    fn sized(frame: &[u8]) -> Result<Option<u16>, DropReason> {
         let mut room = Vec::new();
         let tables = tables();
         let mut packet = packet(&mut room, frame, A);
@@ -68,7 +71,7 @@ mod tests {
     #[test]
     fn the_path_mtu_is_the_last_length_that_passes() {
         for ip in [a_to_b(), a_to_b_v6()] {
-            assert_eq!(sized(&udp(ip.clone(), 1500)), Ok(()));
+            assert_eq!(sized(&udp(ip.clone(), 1500)), Ok(None));
             assert_eq!(sized(&udp(ip, 1501)), Err(DropReason::TooBig));
         }
         assert_eq!(sized(&udp(a_to_b().dont_fragment(false), 1501)), Err(DropReason::NeedsFragmenting));
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn tcp_passes_up_to_what_the_device_takes() {
         for ip in [a_to_b(), a_to_b_v6()] {
-            assert_eq!(sized(&tcp(ip.clone(), 65_000)), Ok(()));
+            assert_eq!(sized(&tcp(ip.clone(), 65_000)), Ok(None));
             assert_eq!(sized(&tcp(ip, 65_001)), Err(DropReason::TooBig));
         }
         assert_eq!(sized(&tcp(a_to_b().dont_fragment(false), 65_001)), Err(DropReason::NeedsFragmenting));

@@ -99,7 +99,8 @@ fn walk<'t>(tables: &'t Tables, packet: &mut Packet<'_>) -> Result<Verdict, Exit
     let parsed = parse::run(packet)?;
     let arrival = origin::run(tables, packet, parsed)?;
     let egress = route::run(tables, packet, &arrival)?;
-    size::run(packet, &arrival, egress)?;
+    let cut_to = size::run(packet, &arrival, egress)?;
+    packet.cut(cut_to);
     Ok(rewrite::run(packet, &arrival, egress, tables.gateway()))
 }
 

@@ -1,0 +1,190 @@
+//! Cutting a TCP super-frame into segments that fit the path, for a receiver behind a device that would do it on its own
+//! only if it were told the segment size, which AF_XDP cannot (RFC 9293 section 3.7.1; `tcp_gso_segment` in
+//! `net/ipv4/tcp_offload.c` does the same for the kernel).
+
+use core::ops::Range;
+
+use sluice_wire::parse::{Fragment, Headers, L3, parse};
+use sluice_wire::tcp::flag;
+use sluice_wire::{checksum, ipv4, ipv6, protocol, tcp};
+
+use crate::Checksum;
+
+/// A plan: how many segments, which bytes in each. Nothing is written until [`Cut::write_header`].
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    headers: Headers,
+    /// Bytes before the payload, Ethernet header included.
+    header_len: usize,
+    /// Payload of every segment but the last.
+    step: usize,
+    payload_len: usize,
+}
+
+impl Cut {
+    /// A plan for the packet whose first frame is `head` and which has `total_len` bytes in all, so that no IP packet is
+    /// longer than `mtu`. `None` for anything but a whole TCP segment with its headers in `head`, and for an `mtu` that
+    /// leaves no room for a byte of payload.
+    #[must_use]
+    pub fn plan(head: &[u8], total_len: usize, mtu: u16) -> Option<Cut> {
+        let headers = parse(head, total_len).ok()?;
+        if headers.protocol != protocol::TCP || headers.fragment != Fragment::None {
+            return None;
+        }
+        let l4 = usize::from(headers.l4_offset);
+        let tcp = tcp::Packet::new_checked(head.get(l4..)?).ok()?;
+        let header_len = l4 + tcp.header_len();
+        let l3 = usize::from(headers.l3_offset);
+        let payload_len = (l3 + headers.ip_len as usize).checked_sub(header_len)?;
+        let step = usize::from(mtu).checked_sub(header_len - l3).filter(|step| *step > 0)?;
+        Some(Cut { headers, header_len, step, payload_len })
+    }
+
+    /// How many segments come of it; one for a packet that fits.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.payload_len.div_ceil(self.step).max(1)
+    }
+
+    /// Bytes of the headers in front of each segment's payload.
+    #[must_use]
+    pub fn header_len(&self) -> usize {
+        self.header_len
+    }
+
+    /// Which bytes of the packet, from its start, are the payload of segment `index`. Empty beyond the last.
+    #[must_use]
+    pub fn payload(&self, index: usize) -> Range<usize> {
+        let start = self.payload_len.min(index.saturating_mul(self.step));
+        let end = self.payload_len.min(start + self.step);
+        self.header_len + start..self.header_len + end
+    }
+
+    /// Writes the headers of segment `index` to the front of `into`, made from those in `head`. `None`, with nothing of use
+    /// written, where either is too short.
+    ///
+    /// Lengths, identification, sequence number and the IPv4 checksum are the segment's own; FIN and PSH stay on the last
+    /// segment and CWR (RFC 3168 section 6.1.2) on the first. The TCP checksum is left partial, as the result says.
+    #[must_use]
+    pub fn write_header(&self, index: usize, head: &[u8], into: &mut [u8]) -> Option<Checksum> {
+        let into = into.get_mut(..self.header_len)?;
+        into.copy_from_slice(head.get(..self.header_len)?);
+        let payload = self.payload(index);
+        let (l3, l4) = (usize::from(self.headers.l3_offset), usize::from(self.headers.l4_offset));
+        let ip_len = self.header_len - l3 + payload.len();
+        self.write_ip(index, ip_len, into.get_mut(l3..)?)?;
+        let pseudo = self.pseudo_header(into, ip_len)?;
+        let mut tcp = tcp::Packet::new_checked(into.get_mut(l4..)?).ok()?;
+        let mut kept = tcp.flags();
+        if index + 1 < self.segments() {
+            kept &= !(flag::FIN | flag::PSH);
+        }
+        if index > 0 {
+            kept &= !flag::CWR;
+        }
+        tcp.set_flags(kept);
+        tcp.set_sequence(tcp.sequence().wrapping_add((payload.start - self.header_len) as u32));
+        tcp.set_checksum(pseudo.folded());
+        Some(Checksum::Partial { start: self.headers.l4_offset, offset: tcp::CHECKSUM_OFFSET as u16 })
+    }
+
+    fn write_ip(&self, index: usize, ip_len: usize, into: &mut [u8]) -> Option<()> {
+        let len = u16::try_from(ip_len).ok()?;
+        match self.headers.l3 {
+            L3::Ipv4 => {
+                let mut ip = ipv4::Packet::new_header(into).ok()?;
+                ip.set_total_len(len);
+                ip.set_identification(ip.identification().wrapping_add(index as u16));
+                ip.fill_checksum();
+            }
+            L3::Ipv6 => {
+                let mut ip = ipv6::Packet::new_header(into).ok()?;
+                ip.set_payload_len(len.checked_sub(ipv6::HEADER_LEN as u16)?);
+            }
+            L3::Arp | L3::Other(_) => return None,
+        }
+        Some(())
+    }
+
+    fn pseudo_header(&self, into: &[u8], ip_len: usize) -> Option<checksum::Sum> {
+        let (l3, l4) = (usize::from(self.headers.l3_offset), usize::from(self.headers.l4_offset));
+        let segment = Headers { ip_len: u32::try_from(ip_len).ok()?, ..self.headers };
+        debug_assert!(ip_len >= l4 - l3);
+        segment.pseudo_header(into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_packets::{Ip, Segment};
+    use sluice_wire::parse::parse;
+    use sluice_wire::{ipv4, tcp};
+
+    use super::Cut;
+    use crate::Checksum;
+    use crate::fixture::*;
+
+    /// The segments, each whole and with its checksum completed.
+    fn cut(packet: &[u8], mtu: u16) -> Vec<Vec<u8>> {
+        let cut = Cut::plan(packet, packet.len(), mtu).expect("TCP");
+        let segment = |index| {
+            let mut bytes = vec![0; cut.header_len()];
+            let Some(Checksum::Partial { start, offset }) = cut.write_header(index, packet, &mut bytes) else {
+                panic!("a partial checksum")
+            };
+            bytes.extend(&packet[cut.payload(index)]);
+            let sum = sluice_wire::checksum::of(&bytes[usize::from(start)..]);
+            let at = usize::from(start + offset);
+            bytes[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+            bytes
+        };
+        (0..cut.segments()).map(segment).collect()
+    }
+
+    fn check(ip: &Ip, len: usize, mtu: u16) {
+        let data: Vec<u8> = (0..len).map(|i| (i % 255) as u8).collect();
+        let all = tcp::flag::FIN | tcp::flag::PSH | tcp::flag::CWR | tcp::flag::ACK;
+        let whole = Segment { flags: all, sequence: u32::MAX - 100, ..Segment::data(1, 2) };
+        let packet = ip.clone().partial().tcp(&whole, &data);
+        let segments = cut(&packet, mtu);
+        let mut stream = Vec::new();
+        for (index, bytes) in segments.iter().enumerate() {
+            let headers = parse(bytes, bytes.len()).expect("well formed");
+            assert_eq!(headers.ip_len as usize, bytes.len() - 14, "no padding");
+            assert!(headers.ip_len <= u32::from(mtu));
+            let segment = tcp::Packet::new_checked(&bytes[usize::from(headers.l4_offset)..]).expect("TCP");
+            assert!(segment.checksum_ok(headers.pseudo_header(bytes).expect("a pseudo header")), "{index}");
+            assert_eq!(segment.sequence(), (u32::MAX - 100).wrapping_add(stream.len() as u32));
+            let last = index + 1 == segments.len();
+            assert_eq!(segment.flags() & (tcp::flag::FIN | tcp::flag::PSH) != 0, last);
+            assert_eq!(segment.flags() & tcp::flag::CWR != 0, index == 0);
+            if !ip.is_v6() {
+                assert!(ipv4::Packet::new_checked(&bytes[14..]).expect("IPv4").checksum_ok());
+            }
+            stream.extend_from_slice(segment.payload());
+        }
+        assert!(stream == data, "{} bytes at {mtu}", data.len());
+    }
+
+    #[test]
+    fn the_segments_carry_the_stream_and_fit_the_path() {
+        for ip in [a_to_b(), a_to_b_v6(), a_to_b().options(&[1, 1, 1, 1])] {
+            for len in [0, 1, 1439, 1440, 1460, 1461, 2920, 20_001, 59_000] {
+                for mtu in [1280, 1500, 9000] {
+                    check(&ip, len, mtu);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_tcp_segment_has_no_plan() {
+        let udp = a_to_b().udp(1, 2, &[0; 3000]);
+        assert!(Cut::plan(&udp, udp.len(), 1500).is_none());
+        let tcp = a_to_b().tcp(&Segment::data(1, 2), &[0; 3000]);
+        assert!(Cut::plan(&tcp, tcp.len(), 40).is_none(), "no room for payload");
+        for len in 0..54 {
+            assert!(Cut::plan(&tcp[..len], tcp.len(), 1500).is_none(), "headers cut at {len}");
+        }
+    }
+}
