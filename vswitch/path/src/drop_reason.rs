@@ -119,6 +119,8 @@ drop_reasons! {
     ChainRefused = 68, "chain_refused";
     /// One of its descriptors led outside the packet memory, or to a frame that was not given to its port.
     BadChain = 69, "bad_chain";
+    /// It had to be cut into segments, and there were not enough free frames for them.
+    NoFrame = 70, "no_frame";
 }
 
 impl DropReason {

@@ -55,6 +55,8 @@ block! {
         taken_over,
         /// Partial checksums completed in software.
         checksums_completed,
+        /// Super-frames cut into segments.
+        super_frames_cut,
         /// Free frames in the worker's own pool.
         pool_frames,
     }

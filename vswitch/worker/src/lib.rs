@@ -14,6 +14,7 @@
 mod checksum;
 mod command;
 mod counters;
+mod cut;
 mod handoff;
 mod idle;
 mod sleep;

@@ -168,6 +168,12 @@ impl Switch {
         Ok(port.ok_or(SwitchError::NotAttached(id))?.close())
     }
 
+    /// Workers whose threads have ended though nobody stopped them: their ports are dead, and only a new process mends that.
+    pub fn dead(&self) -> Vec<WorkerId> {
+        let threads = self.threads.iter().enumerate();
+        threads.filter(|(_, thread)| thread.is_finished()).map(|(at, _)| WorkerId(at as u8)).collect()
+    }
+
     /// Counters of every worker, read while they run.
     pub fn counters(&self) -> Vec<WorkerSnapshot> {
         self.counters.iter().zip(&self.cores).map(|(counters, core)| counters.read(*core)).collect()
@@ -264,7 +270,7 @@ fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
                     // The spin begins anew, as after any turn that found something.
                     idle.after(true, turn.waiting, now());
                 } else {
-                    worker.count_sleep();
+                    worker.before_sleep(now());
                     if let Some(sleeper) = worker.sleeper() {
                         sleeper.sleep(limit);
                     }

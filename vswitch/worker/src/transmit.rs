@@ -5,6 +5,7 @@ use sluice_tables::{PortId, Tables, WorkerId};
 use sluice_xsk::{Burst, Partial, Pool, Refused, Segment, Umem};
 
 use crate::checksum;
+use crate::cut::Cutter;
 use crate::handoff::{self, Handoff};
 use crate::worker::Ports;
 
@@ -16,6 +17,7 @@ pub(crate) struct Outcome {
     head_len: u16,
     /// The packet lies in its first frame alone, whatever it came in.
     head_only: bool,
+    cut_to: Option<u16>,
 }
 
 pub(crate) type Outcomes = ArrayVec<Outcome, { Burst::PACKETS }>;
@@ -27,6 +29,7 @@ impl Outcome {
             start: packet.start() as u16,
             head_len: packet.head_len() as u16,
             head_only: packet.head_len() == packet.total_len(),
+            cut_to: packet.cut_to(),
         }
     }
 }
@@ -41,6 +44,7 @@ pub(crate) struct Out<'a> {
     pub(crate) counts: &'a mut Counts,
     pub(crate) handed_over: &'a mut u64,
     pub(crate) checksums_completed: &'a mut u64,
+    pub(crate) super_frames_cut: &'a mut u64,
     /// Workers that were given packets in this turn, as bits.
     pub(crate) to_wake: &'a mut u64,
 }
@@ -63,14 +67,36 @@ impl Out<'_> {
                 Checksum::Complete => None,
                 Checksum::Partial { start, offset } => Some(Partial { start, offset }),
             };
-            if outcome.head_only {
+            let chain: Chain = if outcome.head_only {
                 segments.by_ref().take(came - 1).for_each(|s| self.pool.give_segment(s));
-                self.send_packet(ArrayVec::from_iter([head]), port, partial, tables);
+                ArrayVec::from_iter([head])
             } else {
-                let chain = std::iter::once(head).chain(segments.by_ref().take(came - 1)).collect();
-                self.send_packet(chain, port, partial, tables);
+                std::iter::once(head).chain(segments.by_ref().take(came - 1)).collect()
+            };
+            match outcome.cut_to {
+                None => self.send_packet(chain, port, partial, tables),
+                Some(mtu) => self.send_cut(chain, port, mtu, tables),
             }
         }
+    }
+
+    /// Sends a super-frame as segments. Without frames for one of them the rest is dropped, which TCP mends.
+    #[cold]
+    fn send_cut(&mut self, packet: Chain, id: PortId, mtu: u16, tables: &Tables) {
+        let umem = self.umem;
+        let Some(cutter) = Cutter::new(umem, &packet, mtu) else {
+            self.give_back(packet.into_iter(), DropReason::ChainRefused);
+            return;
+        };
+        for index in 0..cutter.pieces() {
+            let Some(piece) = cutter.piece(index, self.pool) else {
+                self.give_back(packet.into_iter(), DropReason::NoFrame);
+                return;
+            };
+            self.send_packet(piece.chain, id, Some(piece.partial), tables);
+        }
+        *self.super_frames_cut += 1;
+        packet.into_iter().for_each(|segment| self.pool.give_segment(segment));
     }
 
     #[inline]
@@ -99,6 +125,7 @@ impl Out<'_> {
             port.stalled = sent == Err(Refused::RingFull);
         }
         port.unsent = true;
+        port.touched = true;
         if let Err(refused) = sent {
             let reason = match refused {
                 Refused::RingFull => DropReason::TxRingFull,
@@ -152,4 +179,4 @@ impl Out<'_> {
 }
 
 /// The segments of one packet.
-type Chain = ArrayVec<Segment, { sluice_xsk::MAX_SEGMENTS }>;
+pub(crate) type Chain = ArrayVec<Segment, { sluice_xsk::MAX_SEGMENTS }>;

@@ -28,9 +28,18 @@ pub(crate) struct Owned {
     pub(crate) unsent: bool,
     /// In this turn the tx ring was full and stayed so: its receiver has no room, and asking again costs as much as sending.
     pub(crate) stalled: bool,
+    /// Something happened here in this turn, so its counters are to be published.
+    pub(crate) touched: bool,
     snapshot: PortSnapshot,
     counters: Arc<PortCounters>,
     statistics_due: Time,
+}
+
+impl Owned {
+    fn look_at_kernel(&mut self, now: Time) {
+        self.snapshot.refresh_kernel(&self.port);
+        self.statistics_due = Time(now.0 + KERNEL_STATISTICS);
+    }
 }
 
 /// The ports of one worker, in polling order, found by id.
@@ -38,14 +47,14 @@ pub(crate) struct Owned {
 pub(crate) struct Ports {
     owned: Vec<Owned>,
     /// Position + 1 by port id; 0 for a port of another worker.
-    position: Vec<u16>,
+    position: Vec<u32>,
 }
 
 impl Ports {
     #[inline]
     pub(crate) fn get_mut(&mut self, id: PortId) -> Option<&mut Owned> {
         let position = *self.position.get(usize::from(id.0))?;
-        self.owned.get_mut(usize::from(position).checked_sub(1)?)
+        self.owned.get_mut((position as usize).checked_sub(1)?)
     }
 
     fn add(&mut self, owned: Owned) {
@@ -65,7 +74,7 @@ impl Ports {
         self.position.clear();
         self.position.resize(longest, 0);
         for (at, owned) in self.owned.iter().enumerate() {
-            self.position[usize::from(owned.id.0)] = (at + 1) as u16;
+            self.position[usize::from(owned.id.0)] = (at + 1) as u32;
         }
     }
 }
@@ -91,6 +100,9 @@ pub struct Worker {
     path: Path,
     reader: Reader,
     ports: Ports,
+    /// Position of the port that is polled first in the next turn: each in turn, so that none is always the one that takes
+    /// the last room in a ring that all want.
+    first: usize,
     handoff: Handoff,
     doors: Arc<[Door]>,
     counts: Counts,
@@ -117,6 +129,7 @@ impl Worker {
             path: Path::new(path),
             reader: publisher.reader(),
             ports: Ports::default(),
+            first: 0,
             handoff,
             doors,
             counts: Counts::new(),
@@ -145,8 +158,16 @@ impl Worker {
         self.sleeper.as_ref()
     }
 
-    pub(crate) fn count_sleep(&mut self) {
+    /// Before it sleeps a worker has the time to ask what the kernel counted on all ports, also on quiet ones.
+    pub(crate) fn before_sleep(&mut self, now: Time) {
         self.looped.sleeps += 1;
+        for owned in &mut self.ports.owned {
+            if now >= owned.statistics_due {
+                owned.look_at_kernel(now);
+                owned.touched = true;
+            }
+        }
+        self.publish_ports(now);
         self.publish();
     }
 
@@ -176,6 +197,7 @@ impl Worker {
             port,
             unsent: false,
             stalled: false,
+            touched: true,
             snapshot: PortSnapshot::default(),
             counters,
             statistics_due: Time(0),
@@ -196,8 +218,12 @@ impl Worker {
     pub fn turn(&mut self, now: Time) -> Turn {
         let mut turn = self.carry_out_commands();
         self.looped.turns += 1;
+        // Also with nothing to do: a worker that kept an old generation would keep it from being freed.
+        self.reader.current();
         let mut to_wake = 0;
-        for at in 0..self.ports.owned.len() {
+        let ports = self.ports.owned.len();
+        self.first = if self.first + 1 < ports { self.first + 1 } else { 0 };
+        for at in (self.first..ports).chain(0..self.first) {
             turn.worked |= self.receive(at, now, &mut to_wake);
         }
         if !self.handoff.from.is_empty() {
@@ -209,12 +235,14 @@ impl Worker {
                 owned.unsent = owned.port.kick();
                 turn.waiting |= owned.unsent;
             }
-            if owned.port.is_sending() {
-                turn.worked |= owned.port.reclaim(&mut self.pool) > 0;
+            if owned.port.is_sending() && owned.port.reclaim(&mut self.pool) > 0 {
+                turn.worked = true;
+                owned.touched = true;
             }
             // Refilled on receipt as a rule. But one whose ring ran empty while no frame was free receives nothing.
             if owned.port.is_short() {
                 owned.port.refill(&mut self.pool);
+                owned.touched = true;
             }
         }
         if to_wake != 0 {
@@ -237,8 +265,10 @@ impl Worker {
         let (long, bad) = owned.port.receive_errors();
         self.counts.drops[DropReason::ChainTooLong.index()] += long - long_before;
         self.counts.drops[DropReason::BadChain.index()] += bad - bad_before;
+        let refused = (long, bad) != (long_before, bad_before);
+        owned.touched |= received > 0 || refused;
         if received == 0 {
-            return (long, bad) != (long_before, bad_before);
+            return refused;
         }
         let id = owned.id;
         owned.port.refill(&mut self.pool);
@@ -253,6 +283,7 @@ impl Worker {
             counts: &mut self.counts,
             handed_over: &mut self.looped.handed_over,
             checksums_completed: &mut self.looped.checksums_completed,
+            super_frames_cut: &mut self.looped.super_frames_cut,
             to_wake,
         };
         out.send(&mut self.burst, &outcomes, tables);
@@ -270,6 +301,7 @@ impl Worker {
             counts: &mut self.counts,
             handed_over: &mut self.looped.handed_over,
             checksums_completed: &mut self.looped.checksums_completed,
+            super_frames_cut: &mut self.looped.super_frames_cut,
             to_wake,
         };
         let taken = out.take_over(tables);
@@ -317,14 +349,18 @@ impl Worker {
         self.counters.store(&self.counts, generation);
     }
 
+    /// Publishes the counters of the ports on which something happened. The kernel is asked about one of them at most: each
+    /// question is a system call, and packets may be waiting.
     fn publish_ports(&mut self, now: Time) {
-        for owned in &mut self.ports.owned {
-            owned.snapshot.refresh(&owned.port);
-            if now >= owned.statistics_due {
-                owned.snapshot.refresh_kernel(&owned.port);
-                owned.statistics_due = Time(now.0 + KERNEL_STATISTICS);
+        let mut asked = false;
+        for owned in self.ports.owned.iter_mut().filter(|owned| owned.touched) {
+            if !asked && now >= owned.statistics_due {
+                asked = true;
+                owned.look_at_kernel(now);
             }
+            owned.snapshot.refresh(&owned.port);
             owned.counters.store(&owned.snapshot);
+            owned.touched = false;
         }
     }
 }

@@ -11,6 +11,9 @@ use sluice_xsk::pair::{Kernel, Sent, pair};
 use sluice_xsk::ring::{CONTINUED, Descriptor};
 use sluice_xsk::{Features, HugePages, Umem, UmemConfig};
 
+#[path = "turn/cut.rs"]
+mod cut;
+
 const FRAMES: u32 = 2048;
 /// Bytes in one received frame of a chain, as the kernel cuts them: a chunk less the headroom.
 const FRAME: usize = 4096 - 256;

@@ -1,0 +1,89 @@
+//! Cutting a super-frame into segments for a port whose receiver goes on to a wire: new frames, the payload copied once.
+use arrayvec::ArrayVec;
+use sluice_path::{Checksum, Cut};
+use sluice_xsk::{CHUNK_SIZE, HEADROOM, MAX_SEGMENTS, Partial, Pool, Segment, Umem};
+
+use crate::transmit::Chain;
+
+/// Bytes of a packet in one frame: a chunk less the room that later headers and TX metadata need in front.
+const IN_A_FRAME: usize = CHUNK_SIZE - HEADROOM;
+
+/// One TCP segment on its own, and where its checksum is to go.
+pub(crate) struct Piece {
+    pub(crate) chain: Chain,
+    pub(crate) partial: Partial,
+}
+
+/// A super-frame and the plan to cut it.
+pub(crate) struct Cutter<'a> {
+    umem: &'a Umem,
+    packet: &'a [Segment],
+    plan: Cut,
+}
+
+impl<'a> Cutter<'a> {
+    /// `None` for a packet that is no whole TCP segment.
+    pub(crate) fn new(umem: &'a Umem, packet: &'a [Segment], mtu: u16) -> Option<Cutter<'a>> {
+        let total = packet.iter().map(|segment| usize::from(segment.len)).sum();
+        let plan = Cut::plan(umem.bytes(packet.first()?), total, mtu)?;
+        Some(Cutter { umem, packet, plan })
+    }
+
+    /// How many pieces there are.
+    pub(crate) fn pieces(&self) -> usize {
+        self.plan.segments()
+    }
+
+    /// Piece `index`, in frames from `pool`; `None`, with every frame given back, when it has too few.
+    pub(crate) fn piece(&self, index: usize, pool: &mut Pool) -> Option<Piece> {
+        let payload = self.plan.payload(index);
+        let header_len = self.plan.header_len();
+        let mut chain: Chain = ArrayVec::new();
+        let mut partial = None;
+        let (mut at, mut done) = (payload.start, false);
+        while !done {
+            let front = if chain.is_empty() { header_len } else { 0 };
+            let bytes = (payload.end - at).min(IN_A_FRAME.saturating_sub(front));
+            let frame = if chain.len() < MAX_SEGMENTS { pool.take() } else { None };
+            let segment = frame.and_then(|frame| self.allot(frame, front + bytes, pool));
+            let Some(mut segment) = segment else {
+                chain.drain(..).for_each(|segment| pool.give_segment(segment));
+                return None;
+            };
+            let room = &mut self.umem.chunk_mut(&mut segment.frame)[HEADROOM..HEADROOM + front + bytes];
+            if front > 0 {
+                let head = self.umem.bytes(&self.packet[0]);
+                partial = self.plan.write_header(index, head, room);
+            }
+            self.copy(at, &mut room[front..]);
+            chain.push(segment);
+            at += bytes;
+            done = at >= payload.end;
+        }
+        match partial {
+            Some(Checksum::Partial { start, offset }) => Some(Piece { chain, partial: Partial { start, offset } }),
+            _ => {
+                chain.drain(..).for_each(|segment| pool.give_segment(segment));
+                None
+            }
+        }
+    }
+
+    fn allot(&self, frame: sluice_xsk::Frame, len: usize, pool: &mut Pool) -> Option<Segment> {
+        Segment::new(frame, HEADROOM, len).map_err(|frame| pool.give(frame)).ok()
+    }
+
+    /// Copies the packet's bytes from `at` on, as many as `into` takes.
+    fn copy(&self, at: usize, mut into: &mut [u8]) {
+        let mut before = 0;
+        for segment in self.packet {
+            let bytes = self.umem.bytes(segment);
+            let skipped = at.saturating_sub(before).min(bytes.len());
+            let taken = (bytes.len() - skipped).min(into.len());
+            let (now, rest) = into.split_at_mut(taken);
+            now.copy_from_slice(&bytes[skipped..skipped + taken]);
+            into = rest;
+            before += bytes.len();
+        }
+    }
+}
