@@ -101,6 +101,21 @@ fn pods_of_two_workers_that_share_a_core_talk() {
 }
 
 #[test]
+fn two_switches_that_share_a_core_do_not_starve_each_other() {
+    let benches = [Switched::new(2, Setup::default()), Switched::new(2, Setup::default())];
+    // Both at once, so that each has to get its share of the core while the other is busy; a starved one times out.
+    std::thread::scope(|scope| {
+        for bench in &benches {
+            scope.spawn(|| (0..4).for_each(|_| transfer(bench, bench.pods[1].v4.into())));
+        }
+    });
+    for bench in benches {
+        assert!(bench.ping(0, bench.pods[1].v6.into()));
+        nothing_is_lost(bench);
+    }
+}
+
+#[test]
 fn a_spinning_worker_serves_its_ports() {
     let bench = talks(Setup { idle: IdlePolicy::Poll, ..Setup::default() });
     assert!(bench.switch().counters().iter().all(|worker| worker.looped.sleeps == 0));

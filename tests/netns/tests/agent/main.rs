@@ -8,11 +8,13 @@
 //! | file | subject |
 //! |---|---|
 //! | `pods` | what an attached pod can do, and what is left of a detached one |
+//! | `outside` | what the node's own routing carries on for a pod |
 //! | `refusals` | requests that cannot be carried out, and that nothing is left of them |
 //! | `restarts` | agents that are away, killed, stopped, started twice |
 //! | `settings` | configuration, objects that come late, reports |
 
 mod node;
+mod outside;
 mod pods;
 mod refusals;
 mod restarts;
