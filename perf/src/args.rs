@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 use sluice_lab::LabName;
 
 use crate::generators::Role;
+use crate::peers::Family;
 
 /// Measure the switch against a direct cable and a kernel bridge, on this machine.
 ///
@@ -23,17 +25,24 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Interleaved trials of direct cable, kernel bridge and switch: TCP, ping-pong, UDP; medians and spread.
     Foundation(FoundationArgs),
+    /// What pods cost that are attached and silent: memory and processor time, per pod.
+    IdleCost(IdleCostArgs),
     /// One traffic generator inside a pod; started by the other commands.
     #[command(hide = true)]
     Worker(WorkerArgs),
 }
 
-/// The lab to measure in.
+/// The pods to measure between.
 #[derive(Debug, clap::Args)]
-pub(crate) struct LabArgs {
+pub(crate) struct PodArgs {
     /// Directory of Kubernetes manifests; their first two pods on one node are measured.
     #[arg(short = 'f', long = "manifests", value_name = "DIR", default_value = "deploy/examples/lab")]
     pub(crate) manifests: PathBuf,
+}
+
+/// The lab to measure in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LabArgs {
     /// A setting of the agent, such as superFrames=off.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -51,6 +60,8 @@ pub(crate) struct LabArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     #[command(flatten)]
+    pub(crate) pods: PodArgs,
+    #[command(flatten)]
     pub(crate) lab: LabArgs,
     /// Name of the lab that is made; one of this name that is there is removed first.
     #[arg(long, value_name = "NAME", default_value = "demo")]
@@ -60,6 +71,8 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct FoundationArgs {
     #[command(flatten)]
+    pub(crate) pods: PodArgs,
+    #[command(flatten)]
     pub(crate) lab: LabArgs,
     /// Name of the lab that is made; one of this name that is there is removed first.
     #[arg(long, value_name = "NAME", default_value = "perf")]
@@ -68,22 +81,84 @@ pub(crate) struct FoundationArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) trials: u32,
     /// Paths to measure; without sluice no lab is made.
-    #[arg(long, value_name = "PATH,..", value_delimiter = ',', default_value = "direct,bridge,sluice")]
+    #[arg(long, value_name = "PATH,..", value_delimiter = ',', default_value = "direct,direct-2,bridge,sluice")]
     pub(crate) paths: Vec<PathKind>,
-    /// Seconds of one measure.
+    /// IP version of TCP and ping-pong; UDP goes over IPv4 in any case.
+    #[arg(long, value_name = "FAMILY", default_value = "v4")]
+    pub(crate) family: FamilyChoice,
+    /// Seconds of one measure in one trial.
     #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct IdleCostArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgs,
+    /// Name of the lab that is made; one of this name that is there is removed first.
+    #[arg(long, value_name = "NAME", default_value = "idle")]
+    pub(crate) name: LabName,
+    /// Pods to attach.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u16).range(1..=250))]
+    pub(crate) pods: u16,
+    /// Seconds over which the agent's use of the processor is taken.
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+}
+
 /// What is between two pods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum PathKind {
     /// A veth pair and nothing else.
     Direct,
+    /// The same with client and server on two cores, so that each message wakes another core; ping-pong only.
+    #[value(name = "direct-2")]
+    #[serde(rename = "direct-2")]
+    DirectTwoCores,
     /// The kernel's bridge.
     Bridge,
     /// The switch.
     Sluice,
+}
+
+impl PathKind {
+    /// Its name in one word, as on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::DirectTwoCores => "direct-2",
+            Self::Bridge => "bridge",
+            Self::Sluice => "sluice",
+        }
+    }
+
+    /// Whether rates are measured on it too. With two cores for the ends alone they would be nobody's yardstick.
+    pub(crate) fn has_rates(self) -> bool {
+        self != Self::DirectTwoCores
+    }
+}
+
+/// IP versions to measure over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FamilyChoice {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+    /// Each in turn.
+    Both,
+}
+
+impl FamilyChoice {
+    /// The IP versions chosen.
+    pub(crate) fn families(self) -> &'static [Family] {
+        match self {
+            Self::V4 => &[Family::V4],
+            Self::V6 => &[Family::V6],
+            Self::Both => &[Family::V4, Family::V6],
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,12 +172,20 @@ pub(crate) struct WorkerArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, ValueEnum};
 
     use super::*;
 
     #[test]
     fn the_definition_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_path_has_one_name_everywhere() {
+        for kind in PathKind::value_variants() {
+            assert_eq!(kind.to_possible_value().expect("none is hidden").get_name(), kind.name());
+            assert_eq!(serde_json::to_value(kind).expect("plain data"), kind.name());
+        }
     }
 }

@@ -13,24 +13,29 @@ use crate::generators::ping::Pinged;
 use crate::generators::pingpong::Latency;
 use crate::machine::{CpuTime, Machine};
 use crate::measure::{Bench, UdpRun};
-use crate::peers::{Path, sluice};
+use crate::peers::{Family, Path, sluice};
 use crate::report::{self, AgentReport};
+use crate::series::{Series, interleave};
 use crate::session::Session;
-use crate::stats::{Spread, spread};
 
 /// Echo requests of one ping.
 const PINGS: u32 = 200;
 
 /// Rounds of TCP over all paths, and milliseconds of each.
-const TCP_ROUNDS: usize = 3;
+const TCP_ROUNDS: u32 = 3;
 const TCP_MILLIS: u64 = 1500;
 
-/// Milliseconds of ping-pong on one path.
-const LATENCY_MILLIS: u64 = 3000;
+/// Rounds of ping-pong over all paths, and milliseconds of each.
+const LATENCY_ROUNDS: u32 = 5;
+const LATENCY_MILLIS: u64 = 600;
 
 /// Rates offered to the switch in turn, in packets a second, until it or the sender no longer keeps up.
 const UDP_RATES: [u64; 9] = [25_000, 50_000, 100_000, 150_000, 200_000, 250_000, 300_000, 400_000, 600_000];
 const UDP_MILLIS: u64 = 700;
+
+/// Rounds of UDP at the rate the sender can, over all paths, and milliseconds of each.
+const SATURATED_ROUNDS: u32 = 5;
+const SATURATED_MILLIS: u64 = 400;
 
 /// How often the gap between the last clean rate and the first other one is halved.
 const UDP_HALVINGS: usize = 2;
@@ -38,14 +43,14 @@ const UDP_HALVINGS: usize = 2;
 /// Results of the demo.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Results {
+struct Results<'p> {
     machine: Machine,
     attach: Vec<(String, f64)>,
     ping: Vec<(String, Pinged)>,
-    tcp_gbits: Vec<(&'static str, Option<Spread>)>,
-    latency: Vec<(&'static str, Latency)>,
+    tcp_gbits: Vec<Series<'p, f64>>,
+    latency: Vec<Series<'p, Latency>>,
     udp: Vec<UdpRun>,
-    udp_saturated: Vec<(&'static str, UdpRun)>,
+    udp_saturated: Vec<Series<'p, UdpRun>>,
     steal_percent: f64,
     agent: AgentReport,
 }
@@ -56,13 +61,10 @@ pub(crate) fn run(args: &DemoArgs, stop: &Stop) -> Result<()> {
     let machine = Machine::look(args.lab.load_core, args.lab.switch_core)?;
     machine.introduce();
     let session = Session::open(&args.name)?;
-    let lab = session.raise_lab(&args.lab, &machine, stop)?;
+    let lab = session.raise_lab(&args.pods.manifests, &args.lab, &machine, stop)?;
     let bench = Bench { core: machine.load_core, stop: stop.clone() };
-    let paths = [PathKind::Direct, PathKind::Bridge, PathKind::Sluice];
-    let paths = paths.into_iter().map(|kind| session.path(kind, Some(&lab))).collect::<Result<Vec<_>>>()?;
-    for path in &paths {
-        bench.await_path(path)?;
-    }
+    let kinds = [PathKind::Direct, PathKind::DirectTwoCores, PathKind::Bridge, PathKind::Sluice];
+    let paths = session.paths(&kinds, Some(&lab), &machine, &bench)?;
 
     let before = CpuTime::now()?;
     let attach = attach_times(&lab);
@@ -123,42 +125,60 @@ fn pings(lab: &Record, bench: &Bench, paths: &[Path]) -> Result<Vec<(String, Pin
     Ok(results)
 }
 
-/// TCP over each path in turn, several rounds, so that a slow moment of the machine does not hit one path alone.
-fn tcp(bench: &Bench, paths: &[Path]) -> Result<Vec<(&'static str, Option<Spread>)>> {
-    let mut rates = vec![Vec::new(); paths.len()];
-    for _ in 0..TCP_ROUNDS {
-        for (path, rates) in paths.iter().zip(&mut rates) {
-            rates.push(bench.tcp(path, TCP_MILLIS)?.gbits());
-        }
-    }
-    let results: Vec<_> = paths.iter().zip(rates).map(|(path, rates)| (path.name, spread(rates))).collect();
-    let rows = results.iter().map(|(name, rate)| [(*name).to_owned(), report::spread_cell(*rate)]);
-    report::table("TCP, one flow", ["PATH", "Gbit/s: median (range)"], rows);
-    Ok(results)
+/// TCP over each path in turn, and over the switch with IPv6 too.
+fn tcp<'p>(bench: &Bench, paths: &'p [Path]) -> Result<Vec<Series<'p, f64>>> {
+    let mut series = Series::over_each(paths.iter().filter(|path| path.kind.has_rates()), &[Family::V4]);
+    series.push(Series::over(switched(paths)?, Family::V6));
+    interleave(&mut series, TCP_ROUNDS, |path, family| Ok(bench.tcp(path, family, TCP_MILLIS)?.gbits()))?;
+    let rows = series.iter().map(|one| {
+        let rate = report::spread_cell(one.spread(|gbits| *gbits));
+        [one.path.name().to_owned(), one.family.to_string(), one.cores.to_string(), rate]
+    });
+    let columns = ["PATH", "IP", "CORES", "Gbit/s"];
+    report::table(&interleaved("TCP, one flow", TCP_ROUNDS, TCP_MILLIS), columns, rows);
+    Ok(series)
 }
 
-fn latencies(bench: &Bench, paths: &[Path]) -> Result<Vec<(&'static str, Latency)>> {
-    let measured = paths.iter().map(|path| Ok((path.name, bench.latency(path, LATENCY_MILLIS)?)));
-    let results = measured.collect::<Result<Vec<_>>>()?;
-    let rows = results.iter().map(|(name, latency)| report::latency_row(name, latency));
-    report::table("TCP ping-pong of 64 bytes, half a round trip", report::LATENCY_COLUMNS, rows);
-    Ok(results)
+fn latencies<'p>(bench: &Bench, paths: &'p [Path]) -> Result<Vec<Series<'p, Latency>>> {
+    let mut series = Series::over_each(paths, &[Family::V4]);
+    interleave(&mut series, LATENCY_ROUNDS, |path, family| bench.latency(path, family, LATENCY_MILLIS))?;
+    let heading = interleaved("TCP ping-pong of 64 bytes, half a round trip", LATENCY_ROUNDS, LATENCY_MILLIS);
+    report::table(&heading, report::LATENCY_COLUMNS, series.iter().map(report::latency_row));
+    Ok(series)
+}
+
+/// A heading that says how the figures below it came about.
+fn interleaved(what: &str, rounds: u32, millis: u64) -> String {
+    let seconds = millis as f64 / 1000.0;
+    format!("{what}; {rounds} interleaved rounds of {seconds} s: median (smallest to largest)")
 }
 
 /// The path through the switch.
 fn switched(paths: &[Path]) -> Result<&Path> {
-    paths.iter().find(|path| path.name == "sluice").context("the switch is not among the paths")
+    paths.iter().find(|path| path.kind == PathKind::Sluice).context("the switch is not among the paths")
 }
 
-/// UDP runs of the switch at rising rates, and each path with as much as the sender can.
-type Udp = (Vec<UdpRun>, Vec<(&'static str, UdpRun)>);
+/// UDP over the switch at rising rates, then over each path with as much as the sender can.
+fn udp<'p>(bench: &Bench, paths: &'p [Path]) -> Result<(Vec<UdpRun>, Vec<Series<'p, UdpRun>>)> {
+    let runs = rising_rates(bench, switched(paths)?)?;
+    let rows = runs.iter().map(|run| report::udp_row(PathKind::Sluice.name(), run));
+    report::table("UDP, 64 byte frames, open loop", report::UDP_COLUMNS, rows);
 
-fn udp(bench: &Bench, paths: &[Path]) -> Result<Udp> {
-    let sluice = switched(paths)?;
+    let mut saturated = Series::over_each(paths.iter().filter(|path| path.kind.has_rates()), &[Family::V4]);
+    interleave(&mut saturated, SATURATED_ROUNDS, |path, _| bench.udp(path, 0, SATURATED_MILLIS))?;
+    let heading = interleaved("UDP, 64 byte frames, all the sender can", SATURATED_ROUNDS, SATURATED_MILLIS);
+    report::table(&heading, report::UDP_SERIES_COLUMNS, saturated.iter().map(report::udp_series_row));
+    let switched = saturated.iter().filter(|one| one.path == PathKind::Sluice).flat_map(|one| &one.rounds);
+    println!("{}", verdict(runs.iter().chain(switched)));
+    Ok((runs, saturated))
+}
+
+/// Goes up until the path or the sender no longer keeps up, then halves the gap below the first rate with loss.
+fn rising_rates(bench: &Bench, path: &Path) -> Result<Vec<UdpRun>> {
     let mut runs = Vec::new();
     let (mut lossless, mut lossy) = (0, None);
     for rate in UDP_RATES {
-        let run = bench.udp(sluice, rate, UDP_MILLIS)?;
+        let run = bench.udp(path, rate, UDP_MILLIS)?;
         runs.push(run);
         if !run.is_lossless() {
             lossy = Some(rate);
@@ -172,19 +192,12 @@ fn udp(bench: &Bench, paths: &[Path]) -> Result<Udp> {
     for _ in 0..UDP_HALVINGS {
         let Some(above) = lossy else { break };
         let rate = (lossless + above) / 2;
-        let run = bench.udp(sluice, rate, UDP_MILLIS)?;
+        let run = bench.udp(path, rate, UDP_MILLIS)?;
         runs.push(run);
         if run.is_lossless() { lossless = rate } else { lossy = Some(rate) }
     }
     runs.sort_by_key(|run| run.asked);
-    let saturated = paths.iter().map(|path| Ok((path.name, bench.udp(path, 0, UDP_MILLIS)?)));
-    let saturated = saturated.collect::<Result<Vec<_>>>()?;
-    let rows = runs.iter().map(|run| report::udp_row(sluice.name, run));
-    let rows = rows.chain(saturated.iter().map(|(name, run)| report::udp_row(name, run)));
-    report::table("UDP, 64 byte frames, open loop", report::UDP_COLUMNS, rows);
-    let with_all = runs.iter().chain(saturated.iter().filter(|(name, _)| *name == sluice.name).map(|(_, run)| run));
-    println!("{}", verdict(with_all));
-    Ok((runs, saturated))
+    Ok(runs)
 }
 
 /// The highest rate at which the switch lost nothing, and who was the limit.

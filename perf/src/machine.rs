@@ -5,6 +5,8 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
+use crate::wakeup::WakeUp;
+
 /// What a result depends on and a reader cannot know.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,6 +21,10 @@ pub(crate) struct Machine {
     pub(crate) load_core: usize,
     /// Core of the switch.
     pub(crate) switch_core: usize,
+    /// How idle cores wait.
+    pub(crate) wake_up: WakeUp,
+    /// Load averages over 1, 5 and 15 minutes when this program started, by `/proc/loadavg`.
+    pub(crate) load_average: Option<[f64; 3]>,
     /// Whether this program, and so most likely the agent beside it, was built with `--release`.
     pub(crate) release_build: bool,
 }
@@ -44,13 +50,31 @@ impl Machine {
             cores,
             load_core,
             switch_core,
+            wake_up: WakeUp::look(),
+            load_average: load_average(&fs::read_to_string("/proc/loadavg").unwrap_or_default()),
             release_build: !cfg!(debug_assertions),
         })
     }
 
-    /// Says what is measured on, where what runs, and whether the figures are worth keeping.
+    /// Says what is measured on, where what runs, and how to read the figures.
     pub(crate) fn introduce(&self) {
-        println!("{}, Linux {}, {} cores; {}", self.processor, self.kernel, self.cores.len(), self.placement());
+        self.describe();
+        println!("{}", self.placement());
+        if self.wake_up.halts_at_once() {
+            println!(
+                "a core with nothing to do halts, and the hypervisor starts it again: that is in the latency of every \
+                 path that uses two cores, and not in that of direct and bridge"
+            );
+        }
+    }
+
+    /// Says what is measured on, and whether the figures are worth keeping.
+    pub(crate) fn describe(&self) {
+        println!("{}, Linux {}, {} cores", self.processor, self.kernel, self.cores.len());
+        println!("{}", self.wake_up);
+        if let Some([one, five, fifteen]) = self.load_average {
+            println!("load average at the start: {one:.2} {five:.2} {fifteen:.2}");
+        }
         if !self.release_build {
             println!("a debug build: the switch is slower than it can be; build with --release for figures to keep");
         }
@@ -65,9 +89,16 @@ impl Machine {
             );
         }
         format!(
-            "clients and servers on core {load_core}, switch on core {switch_core} (direct and bridge leave it idle)"
+            "clients and servers on core {load_core}, switch on core {switch_core} (direct and bridge leave it idle, \
+             direct-2 has its server there)"
         )
     }
+}
+
+/// The first three fields: tasks that ran or wanted to, over 1, 5 and 15 minutes.
+fn load_average(loadavg: &str) -> Option<[f64; 3]> {
+    let mut fields = loadavg.split_ascii_whitespace().map(|field| field.parse().ok());
+    Some([fields.next()??, fields.next()??, fields.next()??])
 }
 
 /// Time the processors have spent since boot, in clock ticks, from `/proc/stat`.
@@ -111,6 +142,14 @@ mod tests {
         assert_eq!(earlier.steal_percent_since(earlier), 0.0);
         for broken in ["", "cpu", "cpu  1 2 3", "cpu  a b c d e f g h"] {
             assert_eq!(CpuTime::parse(broken), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn load_averages_are_the_first_three() {
+        assert_eq!(load_average("1.23 1.50 0.80 2/120 4711\n"), Some([1.23, 1.5, 0.8]));
+        for broken in ["", "1.0 2.0", "a b c"] {
+            assert_eq!(load_average(broken), None, "{broken:?}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What the switch carries, side by side with what people would use instead.
 //!
 //! ```text
-//! demo, foundation -> session (a lab, taken down at the end) -> peers (direct, bridge, sluice)
-//!                  -> measure -> worker -> generators, one process each, inside the pods
+//! demo, foundation -> session (a lab, taken down at the end) -> peers (direct, direct-2, bridge, sluice)
+//!                  -> series (the paths take turns) -> measure -> worker -> generators, one process each, in the pods
+//! idle-cost        -> session -> what the agent and the machine use, before and with pods
 //! ```
 
 #![forbid(unsafe_code)]
@@ -11,13 +12,16 @@ mod args;
 mod demo;
 mod foundation;
 mod generators;
+mod idle_cost;
 mod machine;
 mod measure;
 mod metrics;
 mod peers;
 mod report;
+mod series;
 mod session;
 mod stats;
+mod wakeup;
 mod worker;
 
 use std::process::ExitCode;
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Command::Worker(args) => generators::run(args.core, args.role),
         Command::Demo(args) => stop_on_signals().and_then(|stop| demo::run(&args, &stop)),
         Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
+        Command::IdleCost(args) => stop_on_signals().and_then(|stop| idle_cost::run(&args, &stop)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     eprintln!("sluice-perf: {}", explain(&error));

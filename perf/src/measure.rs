@@ -12,7 +12,7 @@ use crate::generators::ping::{Pinged, is_link_local};
 use crate::generators::pingpong::{Echoed, Latency};
 use crate::generators::tcp::Transfer;
 use crate::generators::udp::{Received, Sent};
-use crate::peers::Path;
+use crate::peers::{Family, Path};
 use crate::worker::Worker;
 
 /// What a result may take beyond the time that is measured.
@@ -24,7 +24,7 @@ const REACH_PINGS: u32 = 5;
 /// How measures are made: on which core, until when.
 #[derive(Debug, Clone)]
 pub(crate) struct Bench {
-    /// Core of clients and servers.
+    /// Core of what pings.
     pub(crate) core: usize,
     /// Raised to give up.
     pub(crate) stop: Stop,
@@ -80,8 +80,8 @@ impl UdpRun {
 
 impl Bench {
     /// One TCP flow from client to server, as the server saw it.
-    pub(crate) fn tcp(&self, path: &Path, millis: u64) -> Result<Transfer> {
-        let mut sink = self.server(path, "tcp-sink")?;
+    pub(crate) fn tcp(&self, path: &Path, family: Family, millis: u64) -> Result<Transfer> {
+        let mut sink = self.server(path, family, "tcp-sink")?;
         let to = sink.ready()?.listening.to_string();
         let millis_text = millis.to_string();
         let mut source = self.client(path, &["tcp-source", "--to", &to, "--millis", &millis_text])?;
@@ -91,8 +91,8 @@ impl Bench {
     }
 
     /// Half round trips of 64 bytes over TCP.
-    pub(crate) fn latency(&self, path: &Path, millis: u64) -> Result<Latency> {
-        let mut echo = self.server(path, "echo")?;
+    pub(crate) fn latency(&self, path: &Path, family: Family, millis: u64) -> Result<Latency> {
+        let mut echo = self.server(path, family, "echo")?;
         let to = echo.ready()?.listening.to_string();
         let millis_text = millis.to_string();
         let mut client = self.client(path, &["pingpong", "--to", &to, "--millis", &millis_text])?;
@@ -102,9 +102,9 @@ impl Bench {
         Ok(latency)
     }
 
-    /// The smallest UDP packets at `rate` a second; 0 for as many as the sender can.
+    /// The smallest UDP packets over IPv4 at `rate` a second; 0 for as many as the sender can.
     pub(crate) fn udp(&self, path: &Path, rate: u64, millis: u64) -> Result<UdpRun> {
-        let mut sink = self.server(path, "udp-sink")?;
+        let mut sink = self.server(path, Family::V4, "udp-sink")?;
         let to = sink.ready()?.listening.to_string();
         let (rate_text, millis_text) = (rate.to_string(), millis.to_string());
         let role = ["udp-source", "--to", &to, "--rate", &rate_text, "--millis", &millis_text];
@@ -131,19 +131,19 @@ impl Bench {
         for to in [path.server_v4, path.server_v6] {
             let pinged = self.ping(&path.client, path.interface, to, REACH_PINGS)?;
             if pinged.answered == 0 {
-                bail!("{}: {to} does not answer ping, so there is nothing to measure", path.name);
+                bail!("{}: {to} does not answer ping, so there is nothing to measure", path.kind.name());
             }
         }
         Ok(())
     }
 
-    fn server(&self, path: &Path, role: &str) -> Result<Worker> {
-        let listen = path.server_v4.to_string();
-        Worker::spawn(&path.server, self.core, &[role, "--listen", &listen], &self.stop)
+    fn server(&self, path: &Path, family: Family, role: &str) -> Result<Worker> {
+        let listen = path.server_address(family).to_string();
+        Worker::spawn(&path.server, path.cores.server, &[role, "--listen", &listen], &self.stop)
     }
 
     fn client(&self, path: &Path, role: &[&str]) -> Result<Worker> {
-        Worker::spawn(&path.client, self.core, role, &self.stop)
+        Worker::spawn(&path.client, path.cores.client, role, &self.stop)
     }
 }
 

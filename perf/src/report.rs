@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::generators::pingpong::Latency;
 use crate::measure::UdpRun;
+use crate::series::Series;
 use crate::stats::Spread;
 
 /// Prints a heading and a table below it; the first column is text, the others are figures.
@@ -31,21 +32,35 @@ pub(crate) fn wide_table(heading: &str, columns: Vec<&str>, rows: impl IntoItera
     println!("\n{heading}\n{table}");
 }
 
-/// The cells of a latency row.
-pub(crate) fn latency_row(name: &str, latency: &Latency) -> [String; 7] {
-    let Latency { samples, p50, p90, p99, p999, max } = latency;
-    let micros = |value: &f64| format!("{value:.1}");
-    [name.to_owned(), micros(p50), micros(p90), micros(p99), micros(p999), micros(max), samples.to_string()]
+/// The cells of a latency row: medians over the rounds, the largest of all, every sample.
+pub(crate) fn latency_row(series: &Series<'_, Latency>) -> [String; 6] {
+    let spread = |figure: fn(&Latency) -> f64| spread_cell(series.spread(figure));
+    let max = series.rounds.iter().map(|round| round.max).fold(0.0, f64::max);
+    let samples: u64 = series.rounds.iter().map(|round| round.samples).sum();
+    let (p50, p99) = (spread(|round| round.p50), spread(|round| round.p99));
+    [series.path.name().to_owned(), series.cores.to_string(), p50, p99, format!("{max:.0}"), samples.to_string()]
 }
 
 /// The headings of a latency table, in microseconds.
-pub(crate) const LATENCY_COLUMNS: [&str; 7] = ["PATH", "P50 us", "P90", "P99", "P99.9", "MAX", "SAMPLES"];
+pub(crate) const LATENCY_COLUMNS: [&str; 6] = ["PATH", "CORES", "P50 us", "P99 us", "MAX us", "SAMPLES"];
+
+/// The cells of a row of UDP rounds at the rate the sender can: medians over the rounds, every drop at the socket.
+pub(crate) fn udp_series_row(series: &Series<'_, UdpRun>) -> [String; 6] {
+    let spread = |figure: fn(&UdpRun) -> f64| spread_cell(series.spread(figure));
+    let (sent, received) = (spread(|run| run.offered / 1000.0), spread(|run| run.received / 1000.0));
+    let socket_drops: u64 = series.rounds.iter().map(|run| run.socket_drops).sum();
+    let (name, cores) = (series.path.name().to_owned(), series.cores.to_string());
+    [name, cores, sent, received, spread(UdpRun::loss_percent), socket_drops.to_string()]
+}
+
+/// The headings of a table of UDP rounds, in thousands of packets a second.
+pub(crate) const UDP_SERIES_COLUMNS: [&str; 6] =
+    ["PATH", "CORES", "SENT kpps", "RECEIVED kpps", "LOST %", "SOCKET FULL"];
 
 /// The cells of a UDP row.
 pub(crate) fn udp_row(name: &str, udp: &UdpRun) -> [String; 6] {
-    let asked = if udp.asked == 0 { "all it can".to_owned() } else { kilo(udp.asked as f64) };
     let loss = format!("{:.2} %", udp.loss_percent());
-    [name.to_owned(), asked, kilo(udp.offered), kilo(udp.received), loss, udp.socket_drops.to_string()]
+    [name.to_owned(), kilo(udp.asked as f64), kilo(udp.offered), kilo(udp.received), loss, udp.socket_drops.to_string()]
 }
 
 /// The headings of a UDP table, in thousands of packets a second.

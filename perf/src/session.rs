@@ -1,13 +1,16 @@
 //! A lab for the time of a measurement, taken down whatever happens.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use sluice_host::Netns;
 use sluice_lab::{AgentSettings, Binaries, LabName, Record, Stop, UpOptions};
 
 use crate::args::{LabArgs, PathKind};
 use crate::machine::Machine;
+use crate::measure::Bench;
 use crate::metrics;
-use crate::peers::{self, Path};
+use crate::peers::{self, Cores};
 use crate::report::AgentReport;
 
 /// Everything a measurement makes bears this lab's name and goes with this value: at the end, on failure, on Ctrl-C
@@ -24,15 +27,15 @@ impl Session {
         Ok(Self { name: name.clone() })
     }
 
-    /// Brings the lab up and tells what it consists of.
-    pub(crate) fn raise_lab(&self, args: &LabArgs, machine: &Machine, stop: &Stop) -> Result<Record> {
+    /// Brings the lab up, or to what its manifests say now, and tells what it consists of.
+    pub(crate) fn raise_lab(&self, manifests: &Path, args: &LabArgs, machine: &Machine, stop: &Stop) -> Result<Record> {
         let mut agent = AgentSettings { cores: vec![machine.switch_core], ..AgentSettings::default() };
         for setting in &args.set {
             agent.set(setting)?;
         }
         let options = UpOptions {
             name: self.name.clone(),
-            manifests: args.manifests.clone(),
+            manifests: manifests.to_owned(),
             binaries: Binaries::find()?,
             agent,
             stop: stop.clone(),
@@ -41,12 +44,28 @@ impl Session {
         Ok(sluice_lab::record(&self.name)?)
     }
 
-    /// Makes one of the paths; that of the switch is in the lab.
-    pub(crate) fn path(&self, kind: PathKind, lab: Option<&Record>) -> Result<Path> {
+    /// Makes the paths and waits until they carry packets; that of the switch is in the lab.
+    pub(crate) fn paths(
+        &self,
+        kinds: &[PathKind],
+        lab: Option<&Record>,
+        machine: &Machine,
+        bench: &Bench,
+    ) -> Result<Vec<peers::Path>> {
+        let make = |kind: &PathKind| {
+            let cores = Cores::of(*kind, machine.load_core, machine.switch_core);
+            let path = self.path(*kind, lab, cores).with_context(|| format!("cannot make path {}", kind.name()))?;
+            bench.await_path(&path)?;
+            Ok(path)
+        };
+        kinds.iter().map(make).collect()
+    }
+
+    fn path(&self, kind: PathKind, lab: Option<&Record>, cores: Cores) -> Result<peers::Path> {
         match kind {
-            PathKind::Direct => peers::direct::make(&self.name).context("cannot make the direct pair"),
-            PathKind::Bridge => peers::bridge::make(&self.name).context("cannot make the bridge"),
-            PathKind::Sluice => peers::sluice::of(lab.context("the switch needs the lab to be up")?),
+            PathKind::Direct | PathKind::DirectTwoCores => peers::direct::make(&self.name, kind, cores),
+            PathKind::Bridge => peers::bridge::make(&self.name, cores),
+            PathKind::Sluice => peers::sluice::of(lab.context("the switch needs the lab to be up")?, cores),
         }
     }
 

@@ -4,10 +4,11 @@ use anyhow::Result;
 use sluice_host::{LinkChange, Netlink, Netns, VethEnd};
 use sluice_lab::LabName;
 
-use super::{INTERFACE, Path, addresses, furnish};
+use super::{Cores, INTERFACE, Path, addresses, furnish};
+use crate::args::PathKind;
 
 /// Makes node and pods; their namespaces bear the lab's name and go with it.
-pub(crate) fn make(lab: &LabName) -> Result<Path> {
+pub(crate) fn make(lab: &LabName, cores: Cores) -> Result<Path> {
     let node = Netns::create(&lab.node_netns("peer.bridge.node"))?;
     let client = Netns::create(&lab.node_netns("peer.bridge.client"))?;
     let server = Netns::create(&lab.node_netns("peer.bridge.server"))?;
@@ -21,5 +22,5 @@ pub(crate) fn make(lab: &LabName) -> Result<Path> {
         furnish(&mut Netlink::open_in(pod)?, pair.far, host)?;
     }
     let (server_v4, server_v6) = addresses(2);
-    Ok(Path { name: "bridge", client, server, interface: INTERFACE, server_v4, server_v6 })
+    Ok(Path { kind: PathKind::Bridge, cores, client, server, interface: INTERFACE, server_v4, server_v6 })
 }

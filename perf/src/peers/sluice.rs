@@ -4,10 +4,11 @@ use anyhow::{Context, Result, bail};
 use sluice_host::Netns;
 use sluice_lab::{PodAttachment, PodRecord, Record};
 
-use super::{INTERFACE, Path};
+use super::{Cores, INTERFACE, Path};
+use crate::args::PathKind;
 
 /// The path between the lab's first two pods that are on one node.
-pub(crate) fn of(record: &Record) -> Result<Path> {
+pub(crate) fn of(record: &Record, cores: Cores) -> Result<Path> {
     let pods: Vec<&PodRecord> = record.pods.values().collect();
     let pair = pods.iter().enumerate().find_map(|(i, client)| {
         pods[i + 1..].iter().find(|server| server.node == client.node).map(|server| (*client, *server))
@@ -17,7 +18,8 @@ pub(crate) fn of(record: &Record) -> Result<Path> {
     let address = |v4: bool| attachment.addresses.iter().find(|address| address.is_ipv4() == v4).copied();
     let no_address = || format!("pod {} has not both an IPv4 and an IPv6 address", server.name);
     Ok(Path {
-        name: "sluice",
+        kind: PathKind::Sluice,
+        cores,
         client: Netns::open_named(&client.netns)?,
         server: Netns::open_named(&server.netns)?,
         interface: INTERFACE,

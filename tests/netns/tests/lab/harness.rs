@@ -1,18 +1,34 @@
-//! `sluice-perf` cleans up behind itself.
+//! `sluice-perf` measures what it says, and cleans up behind itself. No test here looks at how fast anything was.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use sluice_netns::{require_root, wait_for};
 
 use crate::driver::{Lab, program};
 
 fn foundation(lab: &Lab, seconds: &str) -> Command {
-    let mut command = Command::new(program("sluice-perf"));
-    command.args(["foundation", "--trials", "1", "--paths", "direct,bridge", "--name", lab.name()]);
-    command.args(["--seconds", seconds]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = perf(lab, "foundation");
+    command.args(["--trials", "1", "--paths", "direct,bridge", "--seconds", seconds]);
     command
+}
+
+fn perf(lab: &Lab, command: &str) -> Command {
+    let mut perf = Command::new(program("sluice-perf"));
+    perf.args([command, "--name", lab.name()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    perf
+}
+
+/// What a command that must succeed wrote as JSON, and printed.
+fn results(mut command: Command, lab: &Lab) -> (Value, String) {
+    let file = lab.manifest("results.out");
+    let ran = command.arg("--json").arg(&file).output().expect("sluice-perf starts");
+    assert!(ran.status.success(), "{ran:?}");
+    let text = fs::read_to_string(&file).expect("the results are written");
+    (serde_json::from_str(&text).expect("JSON"), String::from_utf8_lossy(&ran.stdout).into_owned())
 }
 
 #[test]
@@ -46,4 +62,59 @@ fn a_core_that_is_not_there_is_refused() {
     let ran = Command::new(program("sluice-perf")).args(["demo", "--switch-core", "1023"]).output().expect("it starts");
     assert_eq!(ran.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&ran.stderr).contains("core 1023"), "{ran:?}");
+}
+
+#[test]
+fn a_pair_on_two_cores_is_measured_beside_the_others_over_both_families() {
+    let lab = Lab::new("testtwocores");
+    let mut command = perf(&lab, "foundation");
+    command.args(["--trials", "1", "--seconds", "1", "--paths", "direct,direct-2", "--family", "both"]);
+    let (results, out) = results(command, &lab);
+    let machine = &results["machine"];
+    assert!(machine["wakeUp"]["hypervisor"].is_boolean() && machine["loadAverage"].is_array(), "{machine}");
+
+    let latency = results["trials"]["latency"].as_array().expect("a list of series");
+    let order = [("direct", "v4"), ("direct-2", "v4"), ("direct", "v6"), ("direct-2", "v6")];
+    assert_eq!(latency.len(), order.len());
+    for (series, (path, family)) in latency.iter().zip(order) {
+        assert_eq!((&series["path"], &series["family"]), (&Value::from(path), &Value::from(family)));
+        let server = if path == "direct" { "loadCore" } else { "switchCore" };
+        assert_eq!((&series["cores"]["client"], &series["cores"]["server"]), (&machine["loadCore"], &machine[server]));
+        let rounds = series["rounds"].as_array().expect("a list of rounds");
+        assert!(rounds.len() == 5 && rounds.iter().all(|round| round["samples"].as_u64() > Some(0)), "{series}");
+    }
+    let tcp = results["trials"]["tcpGbits"].as_array().expect("a list of series");
+    let tcp: Vec<_> = tcp.iter().map(|series| (series["path"].as_str(), series["family"].as_str())).collect();
+    assert_eq!(tcp, [(Some("direct"), Some("v4")), (Some("direct"), Some("v6"))], "rates are not for direct-2");
+    let server = format!("server {}", machine["switchCore"]);
+    assert!(out.contains("idle cores: driver") && out.contains("direct-2") && out.contains(&server), "{out}");
+    lab.assert_gone();
+}
+
+#[test]
+fn the_cost_of_idle_pods_is_told_and_the_pods_go() {
+    let lab = Lab::new("testidle");
+    let mut command = perf(&lab, "idle-cost");
+    command.args(["--pods", "2", "--seconds", "1"]);
+    let (results, out) = results(command, &lab);
+    assert_eq!((&results["pods"], &results["before"]["packetMemoryKib"]), (&Value::from(2), &Value::from(0.0)));
+    let (before, after) = (&results["before"], &results["after"]);
+    assert!(after["packetMemoryKib"].as_f64() > Some(0.0), "the metrics tell what the ports hold: {results}");
+    for usage in [before, after] {
+        assert!(usage["agentRssKib"].as_f64() > Some(0.0) && usage["slabKib"].as_f64() > Some(0.0), "{results}");
+    }
+    assert_eq!(results["perPod"]["packetMemoryKib"].as_f64(), after["packetMemoryKib"].as_f64().map(|kib| kib / 2.0));
+    assert!(out.contains("PER POD") && out.contains("attach, ms"), "{out}");
+    lab.assert_gone();
+}
+
+#[test]
+fn an_interrupted_idle_cost_leaves_nothing() {
+    let lab = Lab::new("testidlectrlc");
+    let node = std::path::Path::new("/run/netns/slu-testidlectrlc-node");
+    let mut running = perf(&lab, "idle-cost").args(["--seconds", "600"]).spawn().expect("sluice-perf starts");
+    wait_for("the node to be made", || node.exists().then_some(())).expect("it is made");
+    kill(Pid::from_raw(i32::try_from(running.id()).expect("a process id")), Signal::SIGINT).expect("it runs");
+    assert_eq!(running.wait().expect("it is ours").code(), Some(130));
+    lab.assert_gone();
 }
