@@ -85,6 +85,20 @@ impl Lab {
         i32::try_from(pid).expect("a process id")
     }
 
+    /// Its run directory.
+    pub(crate) fn agent_run_dir(&self) -> PathBuf {
+        PathBuf::from(self.status()["nodes"][0]["runDir"].as_str().expect("a path"))
+    }
+
+    /// What `sluice status --json` prints of it.
+    pub(crate) fn agent_status(&self) -> Value {
+        let mut command = Command::new(program("sluice"));
+        let output = command.args(["status", "--json", "--run-dir"]).arg(self.agent_run_dir()).output();
+        let output = output.expect("sluice starts");
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("status prints JSON")
+    }
+
     /// One field of a pod in `status --json`.
     pub(crate) fn pod(&self, name: &str, field: &str) -> Value {
         let status = self.status();

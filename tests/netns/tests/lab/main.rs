@@ -4,8 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod crash;
 mod driver;
 mod harness;
 mod lifecycle;
+mod reports;
 mod traffic;
