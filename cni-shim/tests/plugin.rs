@@ -56,8 +56,8 @@ fn agent<T: Send + 'static>(dir: &TempDir, script: impl FnOnce(UnixStream) -> T 
 
 fn answering(dir: &TempDir, response: Response) -> JoinHandle<CniRequest> {
     agent(dir, move |mut stream| {
-        let envelope: Envelope = frame::read(&mut stream).unwrap();
-        frame::write(&mut stream, &response).unwrap();
+        let envelope: Envelope = frame::read(&mut stream, frame::MAX_REQUEST).unwrap();
+        frame::write(&mut stream, &response, frame::MAX_ANSWER).unwrap();
         let Request::Cni(request) = envelope.request else { panic!("not a CNI request") };
         request
     })
@@ -166,7 +166,7 @@ fn an_add_without_an_agent_is_to_be_tried_again() {
 fn an_agent_that_dies_during_the_call_counts_as_away() {
     for (verb, journalled) in [("ADD", 0), ("DEL", 1)] {
         let dir = tempfile::tempdir().unwrap();
-        let agent = agent(&dir, |mut stream| drop(frame::read::<Envelope>(&mut stream).unwrap()));
+        let agent = agent(&dir, |mut stream| drop(frame::read::<Envelope>(&mut stream, frame::MAX_REQUEST).unwrap()));
         let output = call(verb, &config(dir.path(), "1.1.0"));
         if verb == "ADD" {
             assert_eq!(error(&output).code, 11);

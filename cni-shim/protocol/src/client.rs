@@ -75,8 +75,8 @@ impl Client {
     pub fn call(&self, request: Request) -> Result<Response, ClientError> {
         let stream = self.connect().map_err(|source| ClientError::Connect { socket: self.socket.clone(), source })?;
         let mut stream = Bounded { stream, deadline: Instant::now() + self.answer_timeout };
-        frame::write(&mut stream, &Envelope::new(request))
-            .and_then(|()| frame::read(&mut stream))
+        frame::write(&mut stream, &Envelope::new(request), frame::MAX_REQUEST)
+            .and_then(|()| frame::read(&mut stream, frame::MAX_ANSWER))
             .map_err(|source| self.exchange_error(source))
     }
 
@@ -167,7 +167,7 @@ mod tests {
         let server = thread::spawn(move || {
             for answer in [b"".as_slice(), b"\x01\0\0\0x", b"\xff\xff\xff\xff"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                let _: Envelope = frame::read(&mut stream).unwrap();
+                let _: Envelope = frame::read(&mut stream, frame::MAX_REQUEST).unwrap();
                 stream.write_all(answer).unwrap();
             }
         });

@@ -11,7 +11,8 @@ use crate::identity::AttachmentId;
 /// The version of these messages. An agent that is sent another one refuses it.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// What is sent over a connection: exactly one of these, then the answer is read.
+/// What is sent over a connection: exactly one of these, then the answer is read. Who hangs up before an ADD has begun
+/// takes it back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
     /// [`PROTOCOL_VERSION`] of the sender.

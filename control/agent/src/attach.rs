@@ -75,6 +75,8 @@ impl AttachError {
             Self::Vanished(_) => code::UNKNOWN_CONTAINER,
             Self::Ledger(LedgerError::Exists(_)) => code::ALREADY_ATTACHED,
             Self::Ledger(LedgerError::Address(IpamError::NoNetworks)) => code::TRY_AGAIN_LATER,
+            Self::Ledger(LedgerError::LinkTaken { .. }) => code::TRY_AGAIN_LATER,
+            Self::Dataplane(DataplaneError::NoFrames { .. }) => code::TRY_AGAIN_LATER,
             Self::Ledger(LedgerError::Address(_) | LedgerError::NoPort) => code::NO_ADDRESS,
             Self::InterfaceExists { .. } => code::INTERFACE_EXISTS,
             Self::State(_) => code::IO_FAILURE,
@@ -96,6 +98,11 @@ impl Agent {
         let path = request.netns.as_deref().ok_or(AttachError::NoNetns)?;
         let netns = self.pod_netns(path)?;
         let pod = PodIdentity::from_args(&request.args, &host_link_name(id))?;
+        if self.ledger.get(id).is_some() {
+            return Err(LedgerError::Exists(id.clone()).into());
+        }
+        // Before any address is taken: one that is given back is not given out again for long.
+        let _admission = self.dataplane.admit()?;
         let mut undo = Undo::default();
         let wanted = Wanted { attachment: id.clone(), netns: path.to_owned(), pod, network };
         let stored = self.ledger.reserve(wanted)?;

@@ -15,11 +15,14 @@ use sluice_cni_protocol::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 /// Calls carried out at once; more wait. Each may hold a thread for the length of its kernel calls.
-const CALLS_AT_ONCE: usize = 64;
+const CALLS_AT_ONCE: u32 = 64;
+/// Connections at once; more wait in the kernel's backlog. So the memory of their requests is bounded.
+const CONNECTIONS: usize = 256;
 /// How long a client may take to send its request, or to take its answer.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before the next try when the process is out of descriptors.
@@ -55,14 +58,41 @@ pub(crate) fn listen(run_dir: &Path) -> Result<UnixListener, ListenError> {
         .map_err(|source| ListenError { path, source })
 }
 
-/// Serves requests until the task is dropped. Calls under way go on to their end.
-pub(crate) async fn serve<C: Calls>(listener: UnixListener, calls: Arc<C>) {
-    let places = Arc::new(Semaphore::new(CALLS_AT_ONCE));
-    loop {
+/// The server of the socket.
+pub(crate) struct Server {
+    accepting: JoinHandle<()>,
+    /// A place is taken from before a call until its answer has been sent.
+    places: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Serves requests from now on.
+    pub(crate) fn start(listener: UnixListener, calls: Arc<impl Calls>) -> Self {
+        let places = Arc::new(Semaphore::new(CALLS_AT_ONCE as usize));
+        let accepting = tokio::spawn(accept(listener, calls, Arc::clone(&places)));
+        Self { accepting, places }
+    }
+
+    /// Takes no further connection, and waits until the calls under way have been answered, at most `patience`. Returns
+    /// whether they were.
+    pub(crate) async fn finish(self, patience: Duration) -> bool {
+        self.accepting.abort();
+        let answered = timeout(patience, self.places.acquire_many(CALLS_AT_ONCE)).await.is_ok();
+        // Who is connected already and asks only now is not served any more.
+        self.places.close();
+        answered
+    }
+}
+
+async fn accept<C: Calls>(listener: UnixListener, calls: Arc<C>, places: Arc<Semaphore>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    // Never closed.
+    while let Ok(connection) = Arc::clone(&connections).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let (calls, places) = (Arc::clone(&calls), Arc::clone(&places));
                 tokio::spawn(async move {
+                    let _connection = connection;
                     if let Err(error) = exchange(stream, calls, &places).await {
                         debug!(%error, "a client of the agent's socket went away");
                     }
@@ -82,29 +112,44 @@ async fn exchange<C: Calls>(
     places: &Semaphore,
 ) -> Result<(), frame::FrameError> {
     let peer = stream.peer_cred()?.uid();
-    let response = if may_call(peer, rustix::process::geteuid().as_raw()) {
-        match timeout(CLIENT_TIMEOUT, receive(&mut stream)).await {
-            Ok(Ok(envelope)) => {
-                // Closed only with the runtime; then the connection is of no use either.
-                let Ok(_place) = places.acquire().await else { return Ok(()) };
-                let answered = tokio::task::spawn_blocking(move || answer(&*calls, envelope)).await;
-                answered.unwrap_or_else(|_| internal_error())
-            }
-            Ok(Err(error)) => {
-                Response::Error(CniError::new(code::DECODE_FAILURE, format!("request to sluiced: {error}")))
-            }
-            Err(_) => return Ok(()),
-        }
-    } else {
+    if !may_call(peer, rustix::process::geteuid().as_raw()) {
         warn!(uid = peer, "refused a request on the agent's socket");
-        Response::Error(CniError::new(
-            code::IO_FAILURE,
-            format!("user {peer} may not talk to sluiced; call it as root"),
-        ))
+        let msg = format!("user {peer} may not talk to sluiced; call it as root");
+        return reply(&mut stream, &Response::Error(CniError::new(code::IO_FAILURE, msg))).await;
+    }
+    let envelope = match timeout(CLIENT_TIMEOUT, receive(&mut stream)).await {
+        Ok(Ok(envelope)) => envelope,
+        Ok(Err(error)) => {
+            let msg = format!("request to sluiced: {error}");
+            return reply(&mut stream, &Response::Error(CniError::new(code::DECODE_FAILURE, msg))).await;
+        }
+        Err(late) => return Err(io::Error::from(late).into()),
     };
-    let bytes = frame::encode(&response)?;
-    timeout(CLIENT_TIMEOUT, stream.write_all(&bytes)).await.map_err(io::Error::from)??;
-    Ok(())
+    // Closed only with the runtime; then the connection is of no use either.
+    let Ok(_place) = places.acquire().await else { return Ok(()) };
+    if is_add(&envelope) && has_hung_up(&stream) {
+        // The runtime has given it up, and its DEL may have been carried out while this waited.
+        return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+    }
+    let answered = tokio::task::spawn_blocking(move || answer(&*calls, envelope)).await;
+    reply(&mut stream, &answered.unwrap_or_else(|_| internal_error())).await
+}
+
+async fn reply(stream: &mut UnixStream, response: &Response) -> Result<(), frame::FrameError> {
+    let bytes = frame::encode(response, frame::MAX_ANSWER).or_else(|error| {
+        let msg = format!("answer of sluiced: {error}");
+        frame::encode(&Response::Error(CniError::new(code::IO_FAILURE, msg)), frame::MAX_ANSWER)
+    })?;
+    Ok(timeout(CLIENT_TIMEOUT, stream.write_all(&bytes)).await.map_err(io::Error::from)??)
+}
+
+fn is_add(envelope: &Envelope) -> bool {
+    matches!(&envelope.request, Request::Cni(CniRequest { command: Command::Add, .. }))
+}
+
+/// A client sends nothing after its request, so all that can be read then is the end.
+fn has_hung_up(stream: &UnixStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Ok(0))
 }
 
 /// The socket's mode already says so; this holds also for a descriptor that was handed on, or a directory shared by
@@ -116,8 +161,13 @@ fn may_call(peer: u32, own: u32) -> bool {
 async fn receive(stream: &mut UnixStream) -> Result<Envelope, frame::FrameError> {
     let mut header = [0; frame::HEADER];
     stream.read_exact(&mut header).await?;
-    let mut body = vec![0; frame::body_length(header)?];
-    stream.read_exact(&mut body).await?;
+    let length = frame::body_length(header, frame::MAX_REQUEST)?;
+    // Memory is taken for what comes, not for what is announced.
+    let mut body = Vec::new();
+    stream.take(length as u64).read_to_end(&mut body).await?;
+    if body.len() < length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
     frame::decode(&body)
 }
 
@@ -162,121 +212,4 @@ fn cni(calls: &impl Calls, request: &CniRequest) -> Result<Value, CniError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixStream as Blocking;
-
-    use serde_json::json;
-    use sluice_cni_protocol::{Client, ClientError, DEFAULT_RUN_DIR};
-
-    use super::*;
-
-    struct Scripted;
-
-    impl Calls for Scripted {
-        fn add(&self, request: &CniRequest, _: &NetworkConfig) -> Result<AddResult, CniError> {
-            match request.attachment.container_id.as_str() {
-                "panic" => panic!("scripted"),
-                "full" => Err(CniError::new(code::NO_ADDRESS, "full")),
-                _ => Ok(serde_json::from_value(json!({"ips": [{"address": "10.0.0.2/32", "interface": 0}]})).unwrap()),
-            }
-        }
-
-        fn del(&self, _: &CniRequest) -> Result<(), CniError> {
-            Ok(())
-        }
-
-        fn status(&self) -> Value {
-            json!({"node": "n"})
-        }
-    }
-
-    fn request(command: &str, container: &str, config: Value) -> Request {
-        let request =
-            json!({"command": command, "containerId": container, "ifname": "eth0", "netns": null, "config": config});
-        Request::Cni(serde_json::from_value(request).unwrap())
-    }
-
-    fn config() -> Value {
-        json!({"cniVersion": "0.4.0", "name": "sluice", "runDir": DEFAULT_RUN_DIR})
-    }
-
-    /// Runs `client` on a thread against a server in `dir`.
-    fn against_server<T: Send + 'static>(client: impl FnOnce(&Path) -> T + Send + 'static) -> T {
-        let dir = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let path = dir.path().to_owned();
-        runtime.block_on(async {
-            // A file of a dead agent is in the way.
-            fs::write(path.join(SOCKET_NAME), b"").unwrap();
-            let server = tokio::spawn(serve(listen(&path).unwrap(), Arc::new(Scripted)));
-            let done = tokio::task::spawn_blocking(move || client(&path)).await.unwrap();
-            server.abort();
-            done
-        })
-    }
-
-    fn refusal(response: Result<Response, ClientError>) -> CniError {
-        match response.unwrap() {
-            Response::Error(error) => error,
-            Response::Ok(value) => panic!("{value}"),
-        }
-    }
-
-    #[test]
-    fn requests_are_answered_in_their_version() {
-        against_server(|run_dir| {
-            let client = Client::in_run_dir(run_dir);
-            let added = client.call(request("ADD", "c", config())).unwrap();
-            let Response::Ok(result) = added else { panic!("{added:?}") };
-            assert_eq!(result["cniVersion"], "0.4.0");
-            assert_eq!(result["ips"][0]["version"], "4");
-            assert_eq!(client.call(request("DEL", "c", config())).unwrap(), Response::Ok(Value::Null));
-            assert_eq!(client.call(Request::Status).unwrap(), Response::Ok(json!({"node": "n"})));
-        });
-    }
-
-    #[test]
-    fn an_earlier_plugins_result_is_handed_on() {
-        against_server(|run_dir| {
-            let mut config = config();
-            config["prevResult"] =
-                json!({"interfaces": [{"name": "x"}], "ips": [{"address": "10.9.0.1/24", "interface": 0}]});
-            let Response::Ok(result) = Client::in_run_dir(run_dir).call(request("ADD", "c", config)).unwrap() else {
-                panic!("refused")
-            };
-            assert_eq!(result["ips"][0]["address"], "10.9.0.1/24");
-            assert_eq!(result["ips"][1]["interface"], 1);
-        });
-    }
-
-    #[test]
-    fn refusals_and_panics_come_back_as_errors_and_the_server_goes_on() {
-        against_server(|run_dir| {
-            let client = Client::in_run_dir(run_dir);
-            assert_eq!(refusal(client.call(request("ADD", "full", config()))).code, code::NO_ADDRESS);
-            assert_eq!(refusal(client.call(request("ADD", "panic", config()))).code, code::TRY_AGAIN_LATER);
-            assert_eq!(refusal(client.call(request("ADD", "c", json!({})))).code, code::INCOMPATIBLE_VERSION);
-            assert!(client.call(Request::Status).is_ok());
-        });
-    }
-
-    #[test]
-    fn nonsense_and_other_protocol_versions_are_refused() {
-        against_server(|run_dir| {
-            let mut stream = Blocking::connect(run_dir.join(SOCKET_NAME)).unwrap();
-            frame::write(&mut stream, &json!({"version": 2, "request": "status"})).unwrap();
-            let answer: Response = frame::read(&mut stream).unwrap();
-            assert_eq!(refusal(Ok(answer)).code, code::TRY_AGAIN_LATER);
-            let mut stream = Blocking::connect(run_dir.join(SOCKET_NAME)).unwrap();
-            frame::write(&mut stream, &json!({"version": 1, "request": "dance"})).unwrap();
-            let answer: Response = frame::read(&mut stream).unwrap();
-            assert_eq!(refusal(Ok(answer)).code, code::DECODE_FAILURE);
-        });
-    }
-
-    #[test]
-    fn only_root_and_the_agents_own_user_may_call() {
-        assert!(may_call(0, 0) && may_call(0, 5) && may_call(5, 5));
-        assert!(!may_call(6, 5) && !may_call(6, 0));
-    }
-}
+mod tests;

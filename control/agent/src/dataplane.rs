@@ -1,6 +1,7 @@
 //! The switch as the control side handles it: packet memory, XDP program, workers, tables.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_ebpf::{Attachment, EbpfError, Program};
@@ -33,9 +34,59 @@ pub(crate) enum DataplaneError {
     /// The first tables.
     #[error(transparent)]
     Tables(#[from] TablesError),
+    /// Too few free frames for another port.
+    #[error(
+        "packet memory has no room for another pod: {in_use} of {total} frames (umemFrames) are in use and {PORT_FRAMES} \
+         must be free; raise umemFrames and restart sluiced, or delete pods"
+    )]
+    NoFrames {
+        /// Frames that are not free, or are spoken for by pods that are being attached.
+        in_use: usize,
+        /// All frames.
+        total: usize,
+    },
     /// A socket without a descriptor.
     #[error("{0} has no socket to register with the XDP program")]
     NoSocket(PortId),
+}
+
+/// Free frames without which no further pod is attached: those of a quiet port's fill ring, and as many again for the
+/// packets that it then sends and receives.
+pub(crate) const PORT_FRAMES: usize = 256;
+
+/// How full the packet memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Occupancy {
+    /// Frames that a new port may take.
+    pub(crate) free: usize,
+    /// All frames.
+    pub(crate) total: usize,
+}
+
+/// Frames for one port that is about to be added, spoken for until this value goes.
+#[derive(Debug)]
+pub(crate) struct Admission<'a> {
+    admitted: &'a AtomicUsize,
+}
+
+/// Admits one more port, or says how many frames are missing. Those of the ports admitted before are counted as taken:
+/// they take them when they are added.
+fn admit(admitted: &AtomicUsize, occupancy: Occupancy) -> Result<Admission<'_>, DataplaneError> {
+    let Occupancy { free, total } = occupancy;
+    // Gives its place back on a refusal too.
+    let admission = Admission { admitted };
+    let before = admitted.fetch_add(1, Ordering::Relaxed);
+    let left = free.saturating_sub(before.saturating_mul(PORT_FRAMES));
+    if left < PORT_FRAMES {
+        return Err(DataplaneError::NoFrames { in_use: total - left.min(total), total });
+    }
+    Ok(admission)
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The running switch. Every method may block, some of them for seconds: not for a thread that serves others.
@@ -46,6 +97,8 @@ pub(crate) struct Dataplane {
     publisher: Publisher,
     /// The program's attachments of the ports that the switch has. Held for lookups only.
     attachments: Mutex<HashMap<PortId, Attachment>>,
+    /// Ports that are being added: each holds an [`Admission`]. A count alone, which orders nothing.
+    admitted: AtomicUsize,
     bind: BindSettings,
 }
 
@@ -81,8 +134,23 @@ impl Dataplane {
             program,
             publisher,
             attachments: Mutex::new(HashMap::new()),
+            admitted: AtomicUsize::new(0),
             bind: BindSettings::of(config),
         })
+    }
+
+    /// Speaks for the frames of one more pod. Ports of pods that were attached before are added without: they get what
+    /// others give way to.
+    ///
+    /// # Errors
+    /// [`DataplaneError::NoFrames`].
+    pub(crate) fn admit(&self) -> Result<Admission<'_>, DataplaneError> {
+        admit(&self.admitted, self.occupancy())
+    }
+
+    /// How full the packet memory is. Cheap.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        Occupancy { free: self.umem.in_depot(), total: self.umem.frames() as usize }
     }
 
     /// Binds a socket to the switch's end of a veth and has a worker poll it. The first port must be one that outlives
@@ -216,5 +284,25 @@ fn mode(wanted: XdpMode) -> sluice_ebpf::XdpMode {
     match wanted {
         XdpMode::Auto | XdpMode::Generic => sluice_ebpf::XdpMode::Generic,
         XdpMode::Native => sluice_ebpf::XdpMode::Native,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_are_admitted_while_there_are_frames_for_all_that_are_on_their_way() {
+        let admitted = AtomicUsize::new(0);
+        let occupancy = Occupancy { free: 2 * PORT_FRAMES + 1, total: 1024 };
+        let first = admit(&admitted, occupancy).unwrap();
+        let _second = admit(&admitted, occupancy).unwrap();
+        for _ in 0..2 {
+            let refused = admit(&admitted, occupancy).unwrap_err().to_string();
+            assert!(refused.contains("umemFrames") && refused.contains("1023 of 1024"), "{refused}");
+        }
+        drop(first);
+        admit(&admitted, occupancy).unwrap();
+        assert_eq!(admitted.load(Ordering::Relaxed), 1);
     }
 }

@@ -46,15 +46,31 @@ impl Agent {
             }
             self.dataplane.remove_port(PortId(stored.port))?;
         }
-        let link = Netlink::open()?.find_link(&host_link_name(id))?;
-        link.map_or(Ok(()), |link| delete_link(link.index))?;
+        self.delete_device(id)?;
         self.ledger.forget(id);
         // Also for one that is not known: an earlier DEL may have failed to write the file.
         self.ledger.save()?;
-        if known.is_some() {
+        if let Some(stored) = known {
             info!(attachment = %id, "detached");
+            let networks = self.generations.node().pod_cidrs;
+            if stored.addresses.iter().any(|address| !networks.iter().any(|net| net.contains(address))) {
+                // It had a route of its own, for its address is of earlier podCIDRs.
+                self.set_up_host_port();
+            }
         }
         Ok(())
+    }
+
+    /// By its name, for there may be one that nothing remembers.
+    fn delete_device(&self, id: &AttachmentId) -> Result<(), Error> {
+        let name = host_link_name(id);
+        if self.ledger.owner_of_link(&name).is_some_and(|owner| owner != *id) {
+            return Ok(());
+        }
+        match Netlink::open()?.find_link(&name)? {
+            Some(link) => delete_link(link.index),
+            None => Ok(()),
+        }
     }
 
     /// Does what DELs left in the journal while no agent answered.

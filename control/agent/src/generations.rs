@@ -104,7 +104,8 @@ impl Generations {
     ) -> Result<Tables, GenerationError> {
         let attachments: Vec<Attachment> =
             attached.iter().map(|one| self.attachment(one, &worker_for)).collect::<Result<_, _>>()?;
-        let node = with_networks_of(inner.node.clone(), &attachments);
+        let addresses = attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied());
+        let node = with_networks_of(inner.node.clone(), addresses);
         Ok(compile(inner.last + 1, self.seed, &node, Some(&self.host), &attachments)?)
     }
 
@@ -135,9 +136,9 @@ impl Generations {
 
 /// A pod that has an address outside of the node's podCIDRs was attached before they changed, or the Node object is not
 /// known (yet) after a restart. It keeps its connectivity: its address counts as a network of its own.
-fn with_networks_of(mut node: Node, attachments: &[Attachment]) -> Node {
-    let outside = |address: &&IpAddr| !node.pod_cidrs.iter().any(|net| net.contains(*address));
-    let addresses: BTreeSet<IpAddr> = attachments.iter().flat_map(|a| &a.addresses).filter(outside).copied().collect();
+pub(crate) fn with_networks_of(mut node: Node, addresses: impl IntoIterator<Item = IpAddr>) -> Node {
+    let outside = |address: &IpAddr| !node.pod_cidrs.iter().any(|net| net.contains(address));
+    let addresses: BTreeSet<IpAddr> = addresses.into_iter().filter(outside).collect();
     node.pod_cidrs.extend(addresses.into_iter().map(IpNet::from));
     node
 }

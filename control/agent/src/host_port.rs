@@ -12,12 +12,13 @@ use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
 use sluice_wire::MacAddr;
 use tracing::{info, warn};
 
-use crate::lock::DirectoryLock;
+use crate::lock::{DirectoryLock, PATIENCE};
 use crate::pod_link::{prepare_stack_end, silence};
 use crate::shape::Shape;
 
 const STACK_END: &str = "sluice_host";
-const SWITCH_END: &str = "sluice_port";
+/// Name of the switch's end.
+pub(crate) const SWITCH_END: &str = "sluice_port";
 /// `RTPROT_` of our routes, so that we find them again: a number that nobody has registered (rt_protos of iproute2).
 const ROUTE_PROTOCOL: u8 = 213;
 const QUEUE_LIMIT: u32 = 1000;
@@ -162,7 +163,7 @@ fn check_stale(link: &Link, name: &'static str, run_dir: &Path) -> Result<(), Ho
         return Err(HostPortError::Foreign(name));
     }
     match link.alias.as_deref().map(Path::new) {
-        Some(other) if other != run_dir && DirectoryLock::is_held(other) => {
+        Some(other) if other != run_dir && DirectoryLock::is_held(other, PATIENCE) => {
             Err(HostPortError::InUse(other.display().to_string()))
         }
         _ => Ok(()),

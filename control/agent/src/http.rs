@@ -1,7 +1,9 @@
 //! Liveness, readiness, metrics and status over HTTP.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -12,7 +14,16 @@ use tokio::net::TcpListener;
 use tracing::error;
 
 use crate::agent::Agent;
+use crate::dataplane::Occupancy;
+use crate::lock::PATIENCE;
 use crate::metrics;
+
+mod bounded;
+
+use self::bounded::BoundedListener;
+
+/// Between two tries to listen.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why HTTP cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +35,17 @@ pub(crate) struct HttpError {
     source: std::io::Error,
 }
 
-/// Listens on `address`.
+/// Listens on `address`. An agent that was killed just now may still have it, and is waited for as for its lock.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, HttpError> {
-    TcpListener::bind(address).await.map_err(|source| HttpError { address, source })
+    let start = Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && start.elapsed() < PATIENCE => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            bound => return bound.map_err(|source| HttpError { address, source }),
+        }
+    }
 }
 
 /// Serves until the task is dropped.
@@ -37,7 +56,7 @@ pub(crate) async fn serve(listener: TcpListener, agent: Arc<Agent>) {
         .route("/metrics", get(metrics_text))
         .route("/status", get(status))
         .with_state(agent);
-    if let Err(error) = axum::serve(listener, routes).await {
+    if let Err(error) = axum::serve(BoundedListener::new(listener), routes).await {
         error!(%error, "HTTP is not served any more");
     }
 }
@@ -45,7 +64,8 @@ pub(crate) async fn serve(listener: TcpListener, agent: Arc<Agent>) {
 async fn readyz(State(agent): State<Arc<Agent>>) -> Response {
     let reasons = agent.readiness.reasons();
     if reasons.is_empty() {
-        return "ok\n".into_response();
+        let Occupancy { free, total } = agent.dataplane.occupancy();
+        return format!("ok\nframes: {free} free of {total}\n").into_response();
     }
     let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
     (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()

@@ -11,7 +11,7 @@ use sluice_tables::PortId;
 use tracing::warn;
 
 use crate::ipam::{Ipam, IpamError, Usage};
-use crate::link_name::{host_link_name, pod_mac};
+use crate::link_name::{host_link_name, is_host_link_name, pod_mac};
 use crate::pod_identity::PodIdentity;
 use crate::state::{State, StateError, StateFile, StoredAttachment};
 
@@ -29,6 +29,14 @@ pub(crate) enum LedgerError {
     /// No address.
     #[error(transparent)]
     Address(#[from] IpamError),
+    /// The hash in the device's name is another attachment's too.
+    #[error("device {link} is that of {owner} already: their names are of one hash; recreate the container")]
+    LinkTaken {
+        /// The node's end.
+        link: String,
+        /// Who has it.
+        owner: AttachmentId,
+    },
     /// No port.
     #[error("all {LAST_POD_PORT} ports of the switch are in use; delete pods")]
     NoPort,
@@ -86,12 +94,19 @@ impl Ledger {
         let mut entries = BTreeMap::new();
         for stored in state.attachments {
             match id_of(&stored) {
+                Ok(_) if !is_host_link_name(&stored.host_veth) => {
+                    warn!(
+                        device = stored.host_veth,
+                        "the state file has an attachment with a device that cannot be ours"
+                    );
+                }
                 Ok(id) => drop(entries.insert(id, Entry { stored, phase: Phase::Kept })),
                 Err(error) => warn!(%error, "the state file has an attachment that cannot be"),
             }
         }
         let last_port = entries.values().map(|e| e.stored.port).max().unwrap_or(HOST_PORT.0);
-        let inner = Inner { entries, ipam: Ipam::new(&[])?, cooling_before: state.cooling, last_port, version: 1 };
+        let mut inner = Inner { entries, ipam: Ipam::new(&[])?, cooling_before: state.cooling, last_port, version: 1 };
+        inner.renumber();
         Ok(Self { inner: Mutex::new(inner), file: Mutex::new((file, 0)) })
     }
 
@@ -111,6 +126,10 @@ impl Ledger {
         if inner.entries.contains_key(&attachment) {
             return Err(LedgerError::Exists(attachment));
         }
+        let host_veth = host_link_name(&attachment);
+        if let Some(owner) = inner.owner_of_link(&host_veth) {
+            return Err(LedgerError::LinkTaken { link: host_veth, owner });
+        }
         let port = inner.free_port().ok_or(LedgerError::NoPort)?;
         let addresses = inner.ipam.allocate(&[])?;
         inner.last_port = port;
@@ -118,7 +137,7 @@ impl Ledger {
             container_id: attachment.container_id.to_string(),
             ifname: attachment.ifname.to_string(),
             netns,
-            host_veth: host_link_name(&attachment),
+            host_veth,
             mac: pod_mac(&attachment).0,
             addresses,
             pod_namespace: pod.name.namespace().as_str().to_owned(),
@@ -158,6 +177,18 @@ impl Ledger {
         self.inner().entries.get(attachment).map(|e| e.stored.clone())
     }
 
+    /// Whose the node's end of this name is.
+    pub(crate) fn owner_of_link(&self, name: &str) -> Option<AttachmentId> {
+        self.inner().owner_of_link(name)
+    }
+
+    /// The attachments that the switch does not serve although it should.
+    pub(crate) fn kept(&self) -> Vec<(AttachmentId, StoredAttachment)> {
+        let inner = self.inner();
+        let kept = inner.entries.iter().filter(|(_, entry)| entry.phase == Phase::Kept);
+        kept.map(|(id, entry)| (id.clone(), entry.stored.clone())).collect()
+    }
+
     /// Every attachment and how far it is.
     pub(crate) fn all(&self) -> Vec<(AttachmentId, StoredAttachment, Phase)> {
         self.inner().entries.iter().map(|(id, e)| (id.clone(), e.stored.clone(), e.phase)).collect()
@@ -166,6 +197,11 @@ impl Ledger {
     /// The attachments that the switch serves.
     pub(crate) fn live(&self) -> Vec<StoredAttachment> {
         self.inner().stored_if(|phase| phase == Phase::Live)
+    }
+
+    /// The addresses of all attachments.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        self.inner().entries.values().flat_map(|entry| entry.stored.addresses.iter().copied()).collect()
     }
 
     /// How full the podCIDRs are.
@@ -217,6 +253,26 @@ impl Inner {
         Ok(())
     }
 
+    /// Gives ports to attachments that have one that no pod can have, as after a change of how many there are. A number is
+    /// of this process alone.
+    fn renumber(&mut self) {
+        let cannot_be = |entry: &Entry| !(HOST_PORT.0 + 1..=LAST_POD_PORT).contains(&entry.stored.port);
+        let ids: Vec<AttachmentId> =
+            self.entries.iter().filter(|(_, e)| cannot_be(e)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            if let (Some(port), Some(entry)) = (self.free_port(), self.entries.get_mut(&id)) {
+                entry.stored.port = port;
+            } else {
+                warn!(attachment = %id, "there are more attachments than ports; this one is given up");
+                self.entries.remove(&id);
+            }
+        }
+    }
+
+    fn owner_of_link(&self, name: &str) -> Option<AttachmentId> {
+        self.entries.iter().find(|(_, entry)| entry.stored.host_veth == name).map(|(id, _)| id.clone())
+    }
+
     /// The next port in turn, so that the number of a removed port comes back late.
     fn free_port(&self) -> Option<u16> {
         let taken: std::collections::HashSet<u16> = self.entries.values().map(|e| e.stored.port).collect();
@@ -233,119 +289,4 @@ fn id_of(stored: &StoredAttachment) -> Result<AttachmentId, NameError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wanted(container: &str) -> Wanted {
-        Wanted {
-            attachment: id(container),
-            netns: "/run/netns/x".into(),
-            pod: PodIdentity::from_args("", "pod").unwrap(),
-            network: "sluice".into(),
-        }
-    }
-
-    fn id(container: &str) -> AttachmentId {
-        AttachmentId {
-            container_id: container.to_owned().try_into().unwrap(),
-            ifname: "eth0".to_owned().try_into().unwrap(),
-        }
-    }
-
-    fn nets(networks: &[&str]) -> Vec<IpNet> {
-        networks.iter().map(|n| n.parse().unwrap()).collect()
-    }
-
-    fn ledger(dir: &tempfile::TempDir, networks: &[&str]) -> Ledger {
-        let file = StateFile::open(dir.path()).unwrap();
-        let state = file.load().unwrap().unwrap_or_default();
-        let ledger = Ledger::restore(file, state).unwrap();
-        ledger.set_networks(&nets(networks)).unwrap();
-        ledger
-    }
-
-    #[test]
-    fn an_add_under_way_is_not_stored_and_what_is_stored_keeps_its_address() {
-        let dir = tempfile::tempdir().unwrap();
-        let before = ledger(&dir, &["10.0.0.0/24"]);
-        before.reserve(wanted("a")).unwrap();
-        let b = before.reserve(wanted("b")).unwrap();
-        before.set_phase(&id("b"), Phase::Live);
-        before.save().unwrap();
-        let after = ledger(&dir, &["10.0.0.0/24"]);
-        assert_eq!(after.all(), [(id("b"), b.clone(), Phase::Kept)]);
-        assert!(after.live().is_empty());
-        let c = after.reserve(wanted("c")).unwrap();
-        assert_ne!(c.addresses, b.addresses);
-        assert_ne!(c.port, b.port);
-    }
-
-    #[test]
-    fn an_attachment_is_entered_once_and_can_be_entered_again_after() {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(&dir, &["10.0.0.0/24"]);
-        ledger.reserve(wanted("a")).unwrap();
-        assert!(matches!(ledger.reserve(wanted("a")), Err(LedgerError::Exists(_))));
-        ledger.forget(&id("a"));
-        ledger.forget(&id("a"));
-        ledger.reserve(wanted("a")).unwrap();
-    }
-
-    #[test]
-    fn a_full_range_is_refused_and_a_release_makes_room() {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(&dir, &["10.0.0.0/29"]);
-        for n in 0..5 {
-            ledger.reserve(wanted(&format!("c{n}"))).unwrap();
-        }
-        assert!(matches!(ledger.reserve(wanted("x")), Err(LedgerError::Address(IpamError::Full { .. }))));
-        ledger.forget(&id("c0"));
-        ledger.reserve(wanted("x")).unwrap();
-    }
-
-    #[test]
-    fn without_podcidrs_there_is_no_address_until_they_come() {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(&dir, &[]);
-        assert!(matches!(ledger.reserve(wanted("a")), Err(LedgerError::Address(IpamError::NoNetworks))));
-        ledger.set_networks(&nets(&["10.0.0.0/24", "fd00::/64"])).unwrap();
-        assert_eq!(ledger.reserve(wanted("a")).unwrap().addresses.len(), 2);
-    }
-
-    #[test]
-    fn an_address_outside_of_changed_podcidrs_stays_with_its_pod() {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(&dir, &["10.0.0.0/24"]);
-        let a = ledger.reserve(wanted("a")).unwrap();
-        ledger.set_networks(&nets(&["10.1.0.0/24"])).unwrap();
-        assert_eq!(ledger.get(&id("a")).unwrap(), a);
-        ledger.forget(&id("a"));
-        assert_eq!(ledger.usage()[0].in_use, 0);
-    }
-
-    #[test]
-    fn what_was_cooling_is_not_given_out_first_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let before = ledger(&dir, &["10.0.0.0/29"]);
-        let a = before.reserve(wanted("a")).unwrap();
-        before.forget(&id("a"));
-        before.save().unwrap();
-        // A start that ends before the podCIDRs are known must not forget it either.
-        ledger(&dir, &[]).save().unwrap();
-        let after = ledger(&dir, &["10.0.0.0/29"]);
-        for n in 0..4 {
-            assert_ne!(after.reserve(wanted(&format!("c{n}"))).unwrap().addresses, a.addresses);
-        }
-        assert_eq!(after.reserve(wanted("last")).unwrap().addresses, a.addresses);
-    }
-
-    #[test]
-    fn a_save_that_has_nothing_new_writes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let ledger = ledger(&dir, &["10.0.0.0/24"]);
-        ledger.save().unwrap();
-        std::fs::remove_file(dir.path().join("state.json")).unwrap();
-        ledger.save().unwrap();
-        assert!(!dir.path().join("state.json").exists());
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@
 //! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
 //! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
 //! | `objects`, `generations`, `faults` | Kubernetes objects to tables |
-//! | `dataplane` | the switch |
+//! | `dataplane`, `inventory` | the switch, and what it got of the kernel and the machine |
 //! | `repair` | what to do about what is found at the start: a pure function |
 //! | `http`, `status`, `metrics`, `readiness` | reports |
 
@@ -35,6 +35,7 @@ mod faults;
 mod generations;
 mod host_port;
 mod http;
+mod inventory;
 pub mod ipam;
 mod ledger;
 mod link_name;

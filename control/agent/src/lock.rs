@@ -3,6 +3,14 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a holder may take to go. The kernel lets go of a killed process's lock only when its last thread has ended,
+/// which a thread inside a system call delays.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
 
 const LOCK_NAME: &str = "sluiced.lock";
 
@@ -38,13 +46,13 @@ pub(crate) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Makes `directory` if need be and takes it.
-    pub(crate) fn take(directory: &Path) -> Result<Self, LockError> {
+    /// Makes `directory` if need be and takes it. Waits for a holder to go, at most `patience`.
+    pub(crate) fn take(directory: &Path, patience: Duration) -> Result<Self, LockError> {
         let path = directory.join(LOCK_NAME);
         let failed = |source| LockError::Io { path: path.clone(), source };
         fs::create_dir_all(directory).map_err(failed)?;
         let mut file = open(&path).map_err(failed)?;
-        match file.try_lock() {
+        match try_until(&file, patience) {
             Ok(()) => {
                 file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
                 Ok(Self { _file: file })
@@ -56,10 +64,22 @@ impl DirectoryLock {
         }
     }
 
-    /// Whether some process holds the lock of `directory` now. A directory or file that is not there is not held.
-    pub(crate) fn is_held(directory: &Path) -> bool {
+    /// Whether some process holds the lock of `directory`, and goes on doing so for `patience`. A directory or file that is
+    /// not there is not held.
+    pub(crate) fn is_held(directory: &Path, patience: Duration) -> bool {
         let Ok(file) = File::open(directory.join(LOCK_NAME)) else { return false };
-        matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+        matches!(try_until(&file, patience), Err(TryLockError::WouldBlock))
+    }
+}
+
+/// Tries at least once.
+fn try_until(file: &File, patience: Duration) -> Result<(), TryLockError> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => thread::sleep(PAUSE),
+            tried => return tried,
+        }
     }
 }
 
@@ -82,20 +102,36 @@ mod tests {
     fn a_second_taker_is_told_the_first_ones_pid() {
         let dir = tempfile::tempdir().unwrap();
         let run = dir.path().join("run");
-        let first = DirectoryLock::take(&run).unwrap();
-        assert!(DirectoryLock::is_held(&run));
-        let refused = DirectoryLock::take(&run).unwrap_err().to_string();
+        let first = DirectoryLock::take(&run, Duration::ZERO).unwrap();
+        assert!(DirectoryLock::is_held(&run, Duration::ZERO));
+        let refused = DirectoryLock::take(&run, Duration::ZERO).unwrap_err().to_string();
         assert!(refused.contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(first);
-        assert!(!DirectoryLock::is_held(&run));
-        DirectoryLock::take(&run).unwrap();
+        assert!(!DirectoryLock::is_held(&run, Duration::ZERO));
+        DirectoryLock::take(&run, Duration::ZERO).unwrap();
     }
 
     #[test]
     fn a_directory_that_cannot_be_made_is_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("file"), b"").unwrap();
-        let refused = DirectoryLock::take(&dir.path().join("file")).unwrap_err().to_string();
+        let refused = DirectoryLock::take(&dir.path().join("file"), PATIENCE).unwrap_err().to_string();
         assert!(refused.contains("file/sluiced.lock"), "{refused}");
+    }
+
+    #[test]
+    fn a_holder_that_goes_in_time_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirectoryLock::take(dir.path(), Duration::ZERO).unwrap();
+        let path = dir.path().to_owned();
+        let (trying, tries) = std::sync::mpsc::channel();
+        let second = thread::spawn(move || {
+            trying.send(()).unwrap();
+            // Far more than the holder takes: a slow machine makes the test slow, not red.
+            DirectoryLock::take(&path, 10 * PATIENCE)
+        });
+        tries.recv().unwrap();
+        drop(first);
+        second.join().unwrap().unwrap();
     }
 }

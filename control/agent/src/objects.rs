@@ -3,14 +3,32 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sluice_host::Netlink;
 use sluice_model::{Index, Node, NodeName};
 use sluice_source::{Event, Watch};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::agent::Agent;
+use crate::generations::{GenerationError, with_networks_of};
+use crate::ipam::IpamError;
 use crate::readiness::Condition;
+
+/// Time between tries to put a Node in force that could not be.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Why a Node could not be put in force.
+#[derive(Debug, thiserror::Error)]
+enum NodeError {
+    /// No tables of it.
+    #[error(transparent)]
+    Tables(#[from] GenerationError),
+    /// No addresses of its networks.
+    #[error(transparent)]
+    Networks(#[from] IpamError),
+}
 
 /// The objects in force and the faults of the files they come from.
 #[derive(Debug, Default)]
@@ -47,8 +65,15 @@ impl Objects {
 /// Follows `watch` until the task is dropped. Events that come together are acted on together.
 pub(crate) async fn follow(mut watch: Watch, agent: Arc<Agent>) {
     let mut objects = Objects::default();
-    while let Some(event) = watch.recv().await {
-        objects.take(event);
+    let mut settled = true;
+    loop {
+        // What could not be put in force is tried again: it may have been in the way of a pod that goes.
+        let next = if settled { Ok(watch.recv().await) } else { timeout(RETRY, watch.recv()).await };
+        match next {
+            Ok(Some(event)) => objects.take(event),
+            Ok(None) => break,
+            Err(_) => {}
+        }
         while let Some(event) = watch.try_recv() {
             objects.take(event);
         }
@@ -59,45 +84,66 @@ pub(crate) async fn follow(mut watch: Watch, agent: Arc<Agent>) {
             agent.readiness.met(Condition::Objects);
         }
         let node = objects.node(&agent.config.node_name);
-        let agent = Arc::clone(&agent);
-        // A panic has been logged; the next change tries again.
-        let _ = tokio::task::spawn_blocking(move || agent.follow_node(node)).await;
+        let following = Arc::clone(&agent);
+        let followed = tokio::task::spawn_blocking(move || following.follow_node(node)).await;
+        // A panic has been logged.
+        settled = followed.unwrap_or(false);
     }
     error!("the objects are not followed any more");
+    agent.readiness.unmet_because(Condition::Objects, "the objects are not followed any more; restart sluiced");
 }
 
 impl Agent {
-    /// Takes over what the Node object says. Without one the last one known stays in force.
-    fn follow_node(&self, node: Option<Node>) {
+    /// Takes over what the Node object says. Without one the last one known stays in force, and so does one that cannot
+    /// be put in force. Returns `false` when it is to be tried again.
+    fn follow_node(&self, node: Option<Node>) -> bool {
+        let known = self.generations.node();
         let Some(node) = node else {
-            if !self.generations.node().pod_cidrs.is_empty() {
+            if !known.pod_cidrs.is_empty() {
                 warn!(node = self.config.node_name.as_str(), "the Node object is gone; what it said stays in force");
             }
-            return;
+            return true;
         };
         if node.pod_cidrs.is_empty() {
             let reason = format!("Node {} has no podCIDRs", node.name);
-            return self.readiness.unmet_because(Condition::Node, reason);
+            self.readiness.unmet_because(Condition::Node, reason);
+            return true;
         }
-        if node == self.generations.node() {
-            return;
+        if node == known {
+            // It may have been something else meanwhile.
+            self.readiness.met(Condition::Node);
+            return true;
         }
-        if let Err(error) = self.ledger.set_networks(&node.pod_cidrs) {
-            error!(%error, "the node's podCIDRs cannot be used");
-            return self.readiness.unmet_because(Condition::Node, error.to_string());
+        if let Err(error) = self.put_in_force(&node, known) {
+            error!(%error, "the node's podCIDRs cannot be used; those before stay in force");
+            self.readiness.unmet_because(Condition::Node, error.to_string());
+            return false;
         }
         info!(node = node.name.as_str(), pod_cidrs = ?node.pod_cidrs, "the node's podCIDRs are known");
-        self.generations.set_node(node);
-        if let Err(error) = self.publish() {
-            error!(%error, "tables of the new podCIDRs cannot be made; the ones before stay in force");
-        }
-        self.readiness.met(Condition::Node);
+        // Ready only with the addresses of these podCIDRs on the host port.
         self.set_up_host_port();
+        self.readiness.met(Condition::Node);
+        true
     }
 
-    /// Gives the host port the node's addresses and routes. A failure makes the agent not ready until a later try.
+    /// All of `node` or nothing: tables first, for they may be refused; then pods are given addresses of it.
+    fn put_in_force(&self, node: &Node, known: Node) -> Result<(), NodeError> {
+        self.generations.set_node(node.clone());
+        let done =
+            self.publish().map_err(NodeError::from).and_then(|()| Ok(self.ledger.set_networks(&node.pod_cidrs)?));
+        if done.is_err() {
+            self.generations.set_node(known);
+            if let Err(error) = self.publish() {
+                error!(%error, "tables of the podCIDRs before cannot be made");
+            }
+        }
+        done
+    }
+
+    /// Gives the host port the node's addresses and routes, also to pods that have addresses of earlier podCIDRs. A failure makes the agent not ready until a later try.
     pub(crate) fn set_up_host_port(&self) {
-        let follow = |mut netlink| self.host_port.follow(&mut netlink, || self.generations.node());
+        let node = || with_networks_of(self.generations.node(), self.ledger.addresses());
+        let follow = |mut netlink| self.host_port.follow(&mut netlink, node);
         let done = Netlink::open().and_then(follow);
         match done {
             Ok(()) => self.readiness.met(Condition::HostPort),

@@ -45,6 +45,30 @@ impl Agent {
         Ok(())
     }
 
+    /// Looks again at what could not be taken over at the start, as when a killed agent's sockets were still closing.
+    pub(crate) fn serve_kept(&self) -> anyhow::Result<()> {
+        let kept = self.ledger.kept();
+        for (id, _) in &kept {
+            self.serial.run(id, || self.serve_again(id))?;
+        }
+        if !kept.is_empty() {
+            self.publish()?;
+            self.ledger.save()?;
+        }
+        Ok(())
+    }
+
+    /// One call at a time for an attachment.
+    fn serve_again(&self, id: &AttachmentId) -> anyhow::Result<()> {
+        // A DEL may have been first.
+        let Some((_, stored)) = self.ledger.kept().into_iter().find(|(kept, _)| kept == id) else { return Ok(()) };
+        let link = Netlink::open()?.find_link(&stored.host_veth)?;
+        for action in plan(&[look_at(id.clone(), &stored)], link.as_slice()) {
+            self.carry_out(action);
+        }
+        Ok(())
+    }
+
     fn carry_out(&self, action: Action) {
         match action {
             Action::DeleteLink(link, name) => {

@@ -51,7 +51,6 @@ fn try_main(args: Args) -> anyhow::Result<()> {
     let agent = Arc::new(start::start(config, &available)?);
     let served = control_runtime().and_then(|runtime| {
         let served = runtime.block_on(serve(&agent));
-        agent.readiness.unmet_because(Condition::Running, "the agent is being stopped");
         runtime.shutdown_timeout(FAREWELL);
         served
     });
@@ -80,7 +79,7 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let watch = watch(directory, Timing::default()).context("watching the manifests")?;
     tokio::spawn(objects::follow(watch, Arc::clone(agent)));
     let socket = cni_server::listen(&agent.config.run_dir)?;
-    let server = tokio::spawn(cni_server::serve(socket, Arc::clone(agent)));
+    let server = cni_server::Server::start(socket, Arc::clone(agent));
     agent.readiness.met(Condition::Socket);
     let rounds = tokio::spawn(look_after(Arc::clone(agent)));
     info!(node = agent.config.node_name.as_str(), "serving CNI requests");
@@ -88,8 +87,11 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
         _ = terminate.recv() => info!("SIGTERM: stopping"),
         _ = interrupt.recv() => info!("SIGINT: stopping"),
     }
-    server.abort();
+    agent.readiness.unmet_because(Condition::Running, "the agent is being stopped");
     rounds.abort();
+    if !server.finish(FAREWELL).await {
+        warn!("a call did not end within {} s", FAREWELL.as_secs());
+    }
     Ok(())
 }
 
@@ -103,6 +105,9 @@ async fn look_after(agent: Arc<Agent>) {
         // A panic has been logged; the next round tries again.
         let _ = tokio::task::spawn_blocking(move || {
             agent.replay_journal();
+            if let Err(error) = agent.serve_kept() {
+                warn!(%error, "pods that could not be taken over are not served yet");
+            }
             agent.dataplane.collect();
             if agent.readiness.is_unmet(Condition::HostPort) && !agent.readiness.is_unmet(Condition::Node) {
                 agent.set_up_host_port();

@@ -7,7 +7,7 @@ use sluice_cni_protocol::Journal;
 use sluice_host::{Netlink, Netns};
 use sluice_model::HostPort as ModelHostPort;
 use sluice_xsk::{CHUNK_SIZE, HEADROOM};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::agent::Agent;
 use crate::config::{Config, SuperFrames, Switchable, XdpMode};
@@ -16,13 +16,13 @@ use crate::faults::Faults;
 use crate::generations::Generations;
 use crate::host_port::HostPort;
 use crate::ledger::{HOST_PORT, Ledger};
-use crate::lock::DirectoryLock;
+use crate::lock::{DirectoryLock, PATIENCE};
 use crate::readiness::Readiness;
 use crate::recover::load_state;
 use crate::serial::Serial;
 use crate::shape::Shape;
 use crate::state::StateFile;
-use crate::{cores, descriptors};
+use crate::{cores, descriptors, inventory};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -35,9 +35,9 @@ pub(crate) struct Directories {
 
 /// Takes the run and the state directory, which may be one.
 pub(crate) fn take_directories(config: &Config) -> anyhow::Result<Directories> {
-    let run = DirectoryLock::take(&config.run_dir)?;
+    let run = DirectoryLock::take(&config.run_dir, PATIENCE)?;
     let same = config.run_dir.canonicalize().ok() == config.state_dir.canonicalize().ok();
-    let state = if same { None } else { Some(DirectoryLock::take(&config.state_dir)?) };
+    let state = if same { None } else { Some(DirectoryLock::take(&config.state_dir, PATIENCE)?) };
     Ok(Directories { _run: run, _state: state })
 }
 
@@ -71,8 +71,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
         path_mtu: shape.path_mtu,
         max_l3_len: shape.link_mtu(),
     };
-    let features = dataplane.features();
-    info!(mode = dataplane.mode(), %features, super_frames = shape.super_frames, cores = ?config.cores, "the switch runs");
+    inventory::log(&config, &dataplane, shape);
     Ok(Agent {
         journal: Journal::in_state_dir(&config.state_dir),
         readiness: Readiness::starting(config.node_name.as_str()),

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sluice_path::DropReason;
+use sluice_tables::{PortId, WorkerId};
+use sluice_worker::PortSnapshot;
+use sluice_xsk::umem::Census;
 
 use crate::agent::Agent;
+use crate::host_port::SWITCH_END;
 use crate::ledger::{HOST_PORT, Phase};
+use crate::state::StoredAttachment;
 
 /// Everything an operator asks first, as JSON. Numbers are as of now; no two are of the same instant.
 pub(crate) fn document(agent: &Agent) -> Value {
     let reasons = agent.readiness.reasons();
     let dataplane = &agent.dataplane;
     let features: BTreeMap<_, _> = dataplane.features().list().into_iter().collect();
-    let frames = dataplane.frames();
     json!({
         "node": agent.config.node_name.as_str(),
         "version": env!("CARGO_PKG_VERSION"),
@@ -28,10 +32,11 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "xdpMode": dataplane.mode(),
         "features": features,
         "hugePages": dataplane.in_huge_pages(),
-        "frames": { "depot": frames.depot, "kernel": frames.kernel, "user": frames.user },
+        "frames": frames(agent),
         "podCIDRs": pod_cidrs(agent),
         "hostPort": { "port": HOST_PORT.0, "mac": agent.host_port.mac.to_string() },
         "attachments": attachments(agent),
+        "ports": ports(agent),
         "workers": workers(agent),
         "drops": drops(agent),
         "faults": agent.faults.list(),
@@ -73,6 +78,36 @@ fn attachments(agent: &Agent) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// Every port that the switch has, with every counter of it.
+fn ports(agent: &Agent) -> Vec<Value> {
+    let attachments = agent.ledger.all();
+    let pods: BTreeMap<u16, _> = attachments.iter().map(|(_, stored, _)| (stored.port, stored)).collect();
+    let all = agent.dataplane.ports();
+    all.iter()
+        .map(|(id, counters)| port(*id, pods.get(&id.0).copied(), agent.dataplane.worker_for(*id), counters))
+        .collect()
+}
+
+/// `pod` is `None` for the host port, and for a port whose pod is just being forgotten.
+fn port(id: PortId, pod: Option<&StoredAttachment>, worker: WorkerId, counters: &PortSnapshot) -> Value {
+    let counters: BTreeMap<_, _> = counters.list().into_iter().collect();
+    let (kind, device) = if id == HOST_PORT { ("host", Some(SWITCH_END)) } else { ("pod", None) };
+    json!({
+        "id": id.0,
+        "kind": kind,
+        "pod": pod.map(|stored| format!("{}/{}", stored.pod_namespace, stored.pod_name)),
+        "device": device.or(pod.map(|stored| stored.host_veth.as_str())),
+        "worker": worker.0,
+        "counters": counters,
+    })
+}
+
+/// `free` may be taken by ports, `kernel` are on ports' rings, `user` in workers' pools and bursts.
+fn frames(agent: &Agent) -> Value {
+    let Census { depot, kernel, user } = agent.dataplane.frames();
+    json!({ "total": agent.dataplane.occupancy().total, "free": depot, "kernel": kernel, "user": user })
 }
 
 fn workers(agent: &Agent) -> Vec<Value> {

@@ -7,7 +7,8 @@ use serde_json::Value;
 use sluice_cni_protocol::{Client, Request, Response};
 
 use crate::args::StatusArgs;
-use crate::table;
+
+mod rows;
 
 pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode> {
     let status = match Client::in_run_dir(&args.run_dir).call(Request::Status)? {
@@ -24,8 +25,9 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode> {
 
 /// The document as text: plain values first, then a table for each list, then a block for each group.
 ///
-/// It shows what is there instead of asking for fields by name, so a newer agent's additions are seen too. Counters
-/// that are zero are left out.
+/// It shows what is there instead of asking for fields by name, so a newer agent's additions are seen too; only of lists
+/// whose rows are too long for a terminal it shows the columns that are asked for most, and `--json` has the others.
+/// Counters that are zero are left out.
 fn render(status: &Value) -> String {
     let Some(fields) = status.as_object() else { return format!("{status}\n") };
     let mut text = String::new();
@@ -34,7 +36,8 @@ fn render(status: &Value) -> String {
     }
     for (name, value) in fields {
         if let Some(rows) = value.as_array().filter(|_| is_table(value)) {
-            text.push_str(&format!("\n{name}\n{}\n", rows_table(rows)));
+            text.push_str(&format!("\n{name}\n{}\n", rows::table(name, rows)));
+            text.extend(rows::remainder(name, rows).map(|rest| format!("\n{name}, other counters\n{rest}\n")));
         } else if let Some(group) = value.as_object() {
             text.push_str(&format!("\n{name}\n{}", group_lines(group)));
         }
@@ -44,22 +47,6 @@ fn render(status: &Value) -> String {
 
 fn is_table(value: &Value) -> bool {
     value.as_array().is_some_and(|rows| rows.iter().any(Value::is_object))
-}
-
-/// Objects with much the same keys, one a row.
-fn rows_table(rows: &[Value]) -> comfy_table::Table {
-    let mut columns: Vec<&String> = Vec::new();
-    for key in rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys()) {
-        if !columns.contains(&key) {
-            columns.push(key);
-        }
-    }
-    let mut table = table::new([]);
-    table.set_header(&columns);
-    for row in rows {
-        table.add_row(columns.iter().map(|column| row.get(column.as_str()).map(cell).unwrap_or_default()));
-    }
-    table
 }
 
 fn group_lines(group: &serde_json::Map<String, Value>) -> String {
@@ -96,7 +83,7 @@ mod tests {
         let text = render(&json!({
             "node": "node-a",
             "generation": 7,
-            "ports": [{"id": 1, "addresses": ["10.0.0.1", "fd00::1"]}, {"id": 2, "pod": "demo/web"}],
+            "things": [{"id": 1, "addresses": ["10.0.0.1", "fd00::1"]}, {"id": 2, "pod": "demo/web"}],
             "drops": {"ttl_expired": 3, "malformed": 0},
             "features": {},
         }));
@@ -110,5 +97,52 @@ mod tests {
     fn a_document_of_another_shape_is_still_printed() {
         assert_eq!(render(&json!("odd")), "\"odd\"\n");
         assert_eq!(render(&json!({})), "");
+    }
+
+    /// Bytes that a port moves in a day at a gigabyte a second.
+    const MANY: u64 = 98_765_432_109_876;
+
+    /// A document as the agent writes it, with the longest values that it can have.
+    fn full() -> Value {
+        let counters = |n: u64| {
+            let all = ["rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "kernel_fill_ring_empty", "kicks"];
+            all.map(|name| (name, json!(n))).into_iter().collect::<std::collections::BTreeMap<_, _>>()
+        };
+        let pod = format!("{}/{}", "n".repeat(63), "p".repeat(253));
+        json!({
+            "node": "n1",
+            "attachments": [{
+                "containerId": "0123456789abcdef".repeat(4), "ifname": "eth0", "pod": pod, "netns": "/run/netns/x",
+                "addresses": ["10.244.100.200", "fd00:1234:5678:9abc:def0:1234:5678:9abc"], "mac": "0a:00:00:00:00:01",
+                "hostVeth": "slu0123456789a", "port": 4095, "phase": "not served",
+            }],
+            "ports": [
+                {"id": 0, "kind": "host", "pod": null, "device": "sluice_port", "worker": 0, "counters": counters(0)},
+                {"id": 4095, "kind": "pod", "pod": pod, "device": "slu0123456789a", "worker": 63,
+                    "counters": counters(MANY)},
+            ],
+            "workers": [{"core": 255, "generation": 1_000_000, "loop": {"turns": MANY, "busy_turns": MANY,
+                "sleeps": MANY, "handed_over": MANY, "taken_over": MANY, "checksums_completed": MANY,
+                "pool_frames": 256}}],
+        })
+    }
+
+    #[test]
+    fn tables_are_readable_on_120_columns() {
+        let text = render(&full());
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+        assert!(text.contains("0123456789ab") && !text.contains("0123456789abc "), "{text}");
+    }
+
+    #[test]
+    fn every_port_has_its_traffic_and_whatever_else_it_counted() {
+        let text = render(&full());
+        let line = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap_or_default();
+        assert!(line("0 ").contains("host") && line("0 ").contains("sluice_port"), "{text}");
+        assert!(line("4095").contains(&MANY.to_string()), "{text}");
+        let (_, rest) = text.split_once("ports, other counters\n").unwrap();
+        let rest: String = rest.split("\n\n").next().unwrap().split_whitespace().collect();
+        assert!(rest.contains(&format!("kernel_fill_ring_empty={}kicks={}", MANY, MANY)), "{rest}");
+        assert!(!rest.contains("rx_packets"), "{rest}");
     }
 }

@@ -20,9 +20,12 @@ const POD_MTU: (u64, u64) = (1280, 9000);
 /// Frames of 4096 bytes: 4 MiB to 4 GiB.
 const UMEM_FRAMES: (u64, u64) = (1 << 10, 1 << 20);
 
+/// 128 MiB: quiet ports of 110 pods, the usual limit of a node, take less than half of it.
+const DEFAULT_UMEM_FRAMES: u64 = 1 << 15;
+
 pub(super) fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, ConfigError> {
     let pod_mtu = within("podMtu", keys.pod_mtu.unwrap_or(1500), POD_MTU)?;
-    let umem_frames = within("umemFrames", keys.umem_frames.unwrap_or(1 << 14), UMEM_FRAMES)?;
+    let umem_frames = within("umemFrames", keys.umem_frames.unwrap_or(DEFAULT_UMEM_FRAMES), UMEM_FRAMES)?;
     let http = match keys.http {
         None => DEFAULT_HTTP,
         Some(value) => value.parse().map_err(|_| ConfigError::BadHttp { value })?,

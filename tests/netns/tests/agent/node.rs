@@ -104,6 +104,13 @@ impl Node {
         ended.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
+    /// Kills the agent without waiting for its end, which is the caller's to wait for.
+    pub(crate) fn kill_and_leave(&mut self) -> Child {
+        let mut agent = self.agent.take().expect("an agent runs");
+        agent.kill().expect("our child");
+        agent
+    }
+
     /// Process id of the agent.
     pub(crate) fn agent_pid(&self) -> u32 {
         self.agent.as_ref().expect("an agent runs").id()

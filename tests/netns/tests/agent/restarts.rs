@@ -184,3 +184,43 @@ fn a_kill_in_the_middle_of_adds_leaves_nothing_once_they_are_deleted() {
     let addresses = node.add(&pods[0]);
     assert!(ping(&node.netns, addresses[0]));
 }
+
+#[test]
+fn adds_under_way_are_answered_when_the_agent_is_stopped() {
+    let mut node = Node::ready();
+    let pods: Vec<Pod> = (0..6).map(|number| Pod::new(&format!("pod-{number}"))).collect();
+    let attached: Vec<bool> = std::thread::scope(|scope| {
+        let add = |pod: &Pod| node.plugin("ADD", &pod.container, &pod.netns.path(), "eth0");
+        let calls: Vec<_> = pods.iter().map(|pod| scope.spawn(move || add(pod))).collect();
+        wait_for("an ADD to be done", || calls.iter().any(|call| call.is_finished()).then_some(())).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(node.agent_pid().cast_signed()), SIGTERM).unwrap();
+        let outputs = calls.into_iter().map(|call| call.join().unwrap());
+        outputs.map(|output| output.status.success()).collect()
+    });
+    assert!(node.end(SIGTERM).success(), "{}", node.log());
+    assert!(!node.log().contains("did not end in time"), "{}", node.log());
+    node.start(&[]);
+    // The runtime was told of each pod what holds after the restart.
+    let status = node.status();
+    let served = |pod: &&Pod| {
+        let all = status["attachments"].as_array().unwrap();
+        all.iter().any(|one| one["containerId"] == pod.container.as_str() && one["phase"] == "live")
+    };
+    for (pod, attached) in pods.iter().zip(attached) {
+        assert_eq!(served(&pod), attached, "{}\n{}", pod.container, node.log());
+    }
+}
+
+#[test]
+fn an_agent_waits_for_the_last_threads_of_one_that_was_killed() {
+    let mut node = Node::ready();
+    let pod = Pod::new("pod");
+    let addresses = node.add(&pod);
+    for _ in 0..3 {
+        // Not waited for: it may not be dead when the next one starts.
+        let mut killed = node.kill_and_leave();
+        node.start(&[]);
+        assert!(addresses.iter().all(|address| ping(&node.netns, address)));
+        killed.wait().unwrap();
+    }
+}

@@ -2,8 +2,10 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
 use sluice_cni_protocol::code;
 use sluice_netns::wait_for;
+use sluice_worker::PortSnapshot;
 
 use crate::node::{NETWORKS, Node, Pod, ping};
 
@@ -43,6 +45,12 @@ fn changed_podcidrs_leave_attached_pods_what_they_have() {
     assert_eq!(new, ["10.244.9.2".parse::<std::net::IpAddr>().unwrap()]);
     assert!(ping(&after.netns, old[0]) && ping(&before.netns, new[0]));
     wait_for("the node's new address", || ping(&after.netns, "10.244.9.1").then_some(())).unwrap();
+    // Only IPv4: of the other family the node has no address any more to speak from.
+    assert!(ping(&node.netns, old[0]), "the node reaches the pod as before");
+    let route = || node.netns.netlink().routes().unwrap().into_iter().any(|r| r.destination.addr() == old[0]);
+    assert!(route());
+    node.del("before", &before.netns.path());
+    assert!(!route(), "an address of somebody else's podCIDR is not led here any more");
 }
 
 #[test]
@@ -69,6 +77,79 @@ fn metrics_tell_of_ports_drops_and_features() {
     assert_eq!(status, 200);
     let document: serde_json::Value = serde_json::from_str(&document).unwrap();
     assert_eq!(document["attachments"][0]["pod"], "default/pod");
+}
+
+#[test]
+fn the_status_has_every_counter_of_every_port() {
+    let node = Node::ready();
+    let pod = Pod::new("pod");
+    let addresses = node.add(&pod);
+    assert!(ping(&node.netns, addresses[0]));
+    let ports = wait_for("the ports' counters", || {
+        let ports = node.status()["ports"].as_array().unwrap().clone();
+        ports.iter().all(|port| port["counters"]["rx_packets"] != 0).then_some(ports)
+    });
+    let [host, of_pod] = <[_; 2]>::try_from(ports.unwrap()).unwrap();
+    assert_eq!((&host["id"], &host["kind"], &host["device"]), (&json!(0), &json!("host"), &json!("sluice_port")));
+    assert_eq!((&of_pod["kind"], &of_pod["pod"], &of_pod["worker"]), (&json!("pod"), &json!("default/pod"), &json!(0)));
+    assert!(of_pod["device"].as_str().unwrap().starts_with("slu"));
+    for (counter, _) in PortSnapshot::default().list() {
+        assert!(host["counters"][counter].is_u64() && of_pod["counters"][counter].is_u64(), "{counter}");
+    }
+}
+
+#[test]
+fn the_start_says_what_it_got_and_what_it_lacks() {
+    let mut node = Node::new(&NETWORKS);
+    node.start(&["--features-tx-budget", "off", "--umem-frames", "2048", "--xdp-mode", "native"]);
+    let log = node.log();
+    for wanted in [
+        "tx_budget off (by configuration)",
+        "XDP mode: native",
+        "cores of the workers: [",
+        "huge pages: off",
+        "packet memory: 2048 frames, 8 MiB",
+        "super-frames are off",
+    ] {
+        assert!(log.contains(wanted), "{wanted}\n{log}");
+    }
+    let (status, ready) = node.get("/readyz");
+    assert!(status == 200 && ready.contains("free of 2048"), "{ready}");
+}
+
+#[test]
+fn a_node_that_loses_its_podcidrs_and_has_them_again_is_ready_again() {
+    let mut node = Node::ready();
+    node.write_node(&[]);
+    wait_for("the agent not to be ready", || (node.try_status()?["ready"] == false).then_some(())).unwrap();
+    let pod = Pod::new("pod");
+    let addresses = node.add(&pod);
+    assert!(ping(&node.netns, addresses[0]), "what was known stays in force");
+    node.write_node(&NETWORKS);
+    node.wait_ready();
+}
+
+#[test]
+fn podcidrs_in_which_a_pod_has_the_nodes_address_wait_until_it_is_gone() {
+    let mut node = Node::new(&["10.244.0.0/24"]);
+    node.start(&[]);
+    let pods: Vec<Pod> = (0..4).map(|number| Pod::new(&format!("pod-{number}"))).collect();
+    let addresses: Vec<_> = pods.iter().map(|pod| node.add(pod)[0].to_string()).collect();
+    assert_eq!(addresses[3], "10.244.0.5");
+    // Its first usable address is the last pod's.
+    node.write_node(&["10.244.0.4/30"]);
+    wait_for("the refusal", || {
+        let reasons = node.try_status()?["notReadyBecause"].to_string();
+        (reasons.contains("default/pod-3") && reasons.contains("10.244.0.5")).then_some(())
+    })
+    .unwrap();
+    let late = Pod::new("late");
+    let at_late = node.add(&late);
+    assert!(ping(&late.netns, &addresses[3]) && ping(&node.netns, at_late[0]), "what was known stays in force");
+    node.del("pod-3", &pods[3].netns.path());
+    node.wait_ready();
+    assert_eq!(node.status()["podCIDRs"][0]["network"], "10.244.0.4/30");
+    assert!(ping(&pods[0].netns, "10.244.0.5"), "the node has it now");
 }
 
 #[test]
