@@ -14,7 +14,7 @@ use sluice_xsk::{Features, HugePages, Umem, UmemConfig};
 #[path = "turn/cut.rs"]
 mod cut;
 
-const FRAMES: u32 = 2048;
+const FRAMES: u32 = 8192;
 /// Bytes in one received frame of a chain, as the kernel cuts them: a chunk less the headroom.
 const FRAME: usize = 4096 - 256;
 const A: PortId = PortId(1);

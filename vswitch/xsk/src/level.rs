@@ -1,10 +1,14 @@
 //! How many frames a port keeps on its fill ring.
 
-/// On the ring of a port that is quiet: 512 KiB.
+/// On the ring of a port that is quiet, at most: 512 KiB.
 const QUIET: u32 = 128;
 
-/// Where memory is short: enough for one packet of the greatest length, and some.
-const LEAST: u32 = 32;
+/// A new port takes one in so many of the frames that are free: the first ones have room for bursts, and those that come
+/// when memory is short still get some.
+const SHARE: usize = 64;
+
+/// Where memory is short: enough for one packet of the greatest length.
+const LEAST: u32 = 20;
 
 /// The number of frames that a port keeps on its fill ring. It starts low and doubles whenever the kernel is found to have
 /// used nearly all of it, so that a quiet port binds little memory and a busy one is not starved.
@@ -18,9 +22,10 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// For a ring of `most` entries.
-    pub(crate) fn new(most: u32) -> Level {
-        Level { target: QUIET.min(most), most }
+    /// For a ring of `most` entries, when `left` frames are free.
+    pub(crate) fn new(most: u32, left: usize) -> Level {
+        let share = u32::try_from(left / SHARE).unwrap_or(QUIET);
+        Level { target: share.clamp(LEAST, QUIET).min(most), most }
     }
 
     /// Frames to keep on the ring.
@@ -48,17 +53,33 @@ mod tests {
 
     #[test]
     fn grows_when_drained_and_never_beyond_the_ring() {
-        let mut level = Level::new(1024);
+        let mut level = Level::new(1024, 8192);
         level.adapt(false, 4096, 4096);
         assert_eq!(level.target(), QUIET);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         assert_eq!(level.target(), 1024);
-        assert_eq!(Level::new(64).target(), 64);
+        assert_eq!(Level::new(64, 8192).target(), 64);
+    }
+
+    #[test]
+    fn a_new_port_takes_its_share_of_what_is_free() {
+        for (left, target) in [(0, LEAST), (1280, 20), (2048, 32), (4096, 64), (8192, QUIET), (1 << 24, QUIET)] {
+            assert_eq!(Level::new(2048, left).target(), target, "{left} free");
+        }
+    }
+
+    #[test]
+    fn the_pods_that_a_kubelet_allows_fit_the_smallest_memory_worth_having() {
+        let mut left = 4096;
+        for _ in 0..=110 {
+            left -= Level::new(2048, left).target() as usize;
+        }
+        assert!(left > 4096 / 8, "{left} frames for packets on their way");
     }
 
     #[test]
     fn grows_only_where_that_leaves_half_of_the_memory_free() {
-        let mut level = Level::new(2048);
+        let mut level = Level::new(2048, 8192);
         level.adapt(true, 2048 + QUIET as usize - 1, 4096);
         assert_eq!(level.target(), QUIET);
         level.adapt(true, 2048 + QUIET as usize, 4096);
@@ -67,12 +88,12 @@ mod tests {
 
     #[test]
     fn gives_way_where_memory_is_short_but_keeps_room_for_one_packet() {
-        let mut level = Level::new(2048);
+        let mut level = Level::new(2048, 8192);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         level.adapt(true, 511, 4096);
         assert_eq!(level.target(), 1024);
         (0..9).for_each(|_| level.adapt(true, 0, 4096));
         assert_eq!(level.target(), LEAST);
-        assert!(LEAST as usize > crate::MAX_SEGMENTS);
+        assert!(LEAST as usize >= crate::MAX_SEGMENTS);
     }
 }
