@@ -25,6 +25,13 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// Time between two looks at the stop flag.
 const TICK: Duration = Duration::from_millis(50);
 
+/// What the rows do not say. The kernel's records are in `net/xdp/xsk_buff_pool.c`: `xp_create_and_assign_umem`
+/// allocates `heads` and `free_heads` for all chunks of the UMEM, for each queue that is bound.
+const EXPLANATION: &str = "\
+packet memory is a share of the pool that the agent has from its start
+the kernel keeps a record of every frame of that pool for every port: slab per pod grows with umemFrames
+the machine's figures are those of everything on it, so whatever else ran meanwhile is in them";
+
 /// Results of a run.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,8 +115,5 @@ fn print(results: &Results) {
     let heading = format!("Cost of {pods} attached, idle pods; processor time over {idle_seconds} s");
     report::table(&heading, ["MEASURE", "NO PODS", "WITH PODS", "DIFFERENCE", "PER POD"], rows);
     println!("attach, ms: {}", report::spread_cell(*attach_millis));
-    println!(
-        "packet memory is a share of the pool that the agent has from its start; the machine's figures are those of \
-         everything on it, the pods' namespaces included"
-    );
+    println!("{EXPLANATION}");
 }
