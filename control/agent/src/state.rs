@@ -158,14 +158,7 @@ impl StateFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        let corrupt = |source| StateError::Corrupt { path: path.clone(), source };
-        let VersionOnly { version } = serde_json::from_slice(&bytes).map_err(corrupt)?;
-        if version != VERSION {
-            return Err(StateError::UnknownVersion { path, found: version });
-        }
-        let Stored { version: _, state } = serde_json::from_slice::<Stored<State>>(&bytes).map_err(corrupt)?;
-        check::check(&state).map_err(|source| StateError::Contradiction { path, source })?;
-        Ok(Some(state))
+        parse(&path, &bytes).map(Some)
     }
 
     /// Replaces the file. When it returns, the new one is on the disk.
@@ -208,6 +201,18 @@ impl StateFile {
             .and_then(|directory| directory.sync_all())
             .map_err(io_error("sync", &self.directory))
     }
+}
+
+/// What the file's bytes say; `path` is for the error alone.
+fn parse(path: &Path, bytes: &[u8]) -> Result<State, StateError> {
+    let corrupt = |source| StateError::Corrupt { path: path.to_owned(), source };
+    let VersionOnly { version } = serde_json::from_slice(bytes).map_err(corrupt)?;
+    if version != VERSION {
+        return Err(StateError::UnknownVersion { path: path.to_owned(), found: version });
+    }
+    let Stored { version: _, state } = serde_json::from_slice::<Stored<State>>(bytes).map_err(corrupt)?;
+    check::check(&state).map_err(|source| StateError::Contradiction { path: path.to_owned(), source })?;
+    Ok(state)
 }
 
 fn io_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {

@@ -41,7 +41,7 @@ impl Book {
             Ok(listing) => self.read(listing),
             Err(error) => {
                 let defect = Defect::of_file(Problem::Unreadable(error.kind()));
-                faults.insert(directory.to_owned(), vec![name(directory, defect)]);
+                faults.insert(directory.to_owned(), vec![defect.in_file(directory)]);
             }
         }
         let wanted = self.settle(&mut faults);
@@ -80,7 +80,7 @@ impl Book {
         let mut holders: BTreeMap<&Key, Vec<(&PathBuf, &Object, u64)>> = BTreeMap::new();
         for (path, record) in &self.files {
             for defect in &record.defects {
-                faults.entry(path.clone()).or_default().push(name(path, defect.clone()));
+                faults.entry(path.clone()).or_default().push(defect.clone().in_file(path));
             }
             for (key, (object, line)) in &record.objects {
                 holders.entry(key).or_default().push((path, object, *line));
@@ -94,7 +94,7 @@ impl Book {
             let Some(&(owner, object, line)) = stays.or(holders.first()) else { continue };
             for (path, _, own_line) in holders.iter().filter(|(path, ..)| *path != owner) {
                 let defect = duplicate(key, *own_line, owner, line);
-                faults.entry((*path).clone()).or_default().push(name(path, defect));
+                faults.entry((*path).clone()).or_default().push(defect.in_file(path));
             }
             wanted.insert(key.clone(), (object.clone(), owner.clone()));
         }
@@ -167,11 +167,6 @@ fn duplicate(key: &Key, line: u64, file: &Path, other_line: u64) -> Defect {
         field: FieldPath::of(&["metadata", "name"]),
         problem: Problem::Duplicate { file: file.to_owned(), line: other_line },
     }
-}
-
-fn name(file: &Path, defect: Defect) -> Fault {
-    let Defect { line, subject, field, problem } = defect;
-    Fault { file: file.to_owned(), line, subject, field, problem }
 }
 
 /// Fixed keys: the same text has the same hash for as long as the process lives.

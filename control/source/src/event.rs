@@ -1,6 +1,6 @@
 //! What the source tells: objects come and go, files have faults.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::PathBuf;
 
@@ -41,6 +41,7 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let f = &mut OneLine(f);
         write!(f, "{}", self.file.display())?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
@@ -53,6 +54,22 @@ impl fmt::Display for Fault {
             write!(f, " {}", self.field)?;
         }
         write!(f, " {}", self.problem)
+    }
+}
+
+/// Writes control characters and line ends of names and values as escapes: a manifest must not forge lines of a log.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') {
+                write!(self.0, "{}", letter.escape_default())?;
+            } else {
+                self.0.write_char(letter)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -14,12 +14,18 @@
 //! Replace a file by renaming a new one over it. A file that is written in place is read once it has been quiet for a
 //! moment, but a writer that pauses half way shows half a file.
 
+#[cfg(feature = "watch")]
 mod book;
 mod event;
+#[cfg(feature = "watch")]
 mod listing;
 mod manifest;
+mod text;
 mod tree;
+#[cfg(feature = "watch")]
 mod watch;
 
 pub use event::{Event, Fault, Problem};
+pub use text::{Text, read_text};
+#[cfg(feature = "watch")]
 pub use watch::{Timing, Watch, watch};

@@ -1,11 +1,13 @@
 //! One file's text to objects and faults.
 
+use std::path::Path;
+
 use serde_path_to_error::Segment as Step;
 use serde_saphyr::Spanned;
 use sluice_model::raw::Raw;
 use sluice_model::{FieldPath, Kind, Object, Segment, Subject};
 
-use crate::event::Problem;
+use crate::event::{Fault, Problem};
 use crate::tree::{Located, Tree, line_of};
 
 /// What a file's text holds.
@@ -32,6 +34,12 @@ impl Defect {
     /// A fault of the file as a whole.
     pub(crate) fn of_file(problem: Problem) -> Defect {
         Defect { line: None, subject: None, field: FieldPath::root(), problem }
+    }
+
+    /// The same with the file's name.
+    pub(crate) fn in_file(self, file: &Path) -> Fault {
+        let Defect { line, subject, field, problem } = self;
+        Fault { file: file.to_owned(), line, subject, field, problem }
     }
 }
 

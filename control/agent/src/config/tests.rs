@@ -1,6 +1,9 @@
 //! Files, flags, defaults, and a refusal for everything that is wrong.
 
 use clap::{CommandFactory, Parser};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
 
 use super::*;
 
@@ -208,5 +211,36 @@ fn directories_must_be_absolute_and_fit_a_socket() {
 fn the_listen_address_must_be_one() {
     for bad in ["localhost:80", "127.0.0.1", "127.0.0.1:99999", "':80'"] {
         assert!(refusal(&format!("http: {bad}")).contains("127.0.0.1:9810"), "{bad}");
+    }
+}
+
+/// A text that is refused, or gives a configuration which is printed and read as it is.
+fn exercise(text: &str) {
+    let Ok(keys) = parse(Path::new("config.yaml"), text) else { return };
+    let Ok(config) = Config::check(keys, &surroundings()) else { return };
+    let yaml = config.to_yaml().unwrap();
+    let again = Config::check(parse(Path::new("config.yaml"), &yaml).unwrap(), &surroundings());
+    assert_eq!(again.unwrap(), config, "{yaml}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn any_text_is_refused_or_taken(text in "(\\PC|\n|\t){0,80}") {
+        exercise(&text);
+    }
+
+    #[test]
+    fn a_good_file_with_changes_is_refused_or_taken(
+        changes in vec((any::<Index>(), select("\n :-[]{}&*!|>'\"#%,\\019az".chars().collect::<Vec<_>>())), 1..5),
+        cut in any::<Index>(),
+    ) {
+        let mut text: Vec<char> = WHOLE.chars().collect();
+        for (at, letter) in changes {
+            let at = at.index(text.len());
+            text[at] = letter;
+        }
+        text.remove(cut.index(text.len()));
+        exercise(&text.into_iter().collect::<String>());
     }
 }

@@ -172,3 +172,53 @@ proptest! {
         prop_assert_eq!(file.load().unwrap(), Some(state));
     }
 }
+
+/// Bytes that are refused or give a state which the ledger takes, and which is written and read as it is.
+fn exercise(bytes: &[u8]) {
+    let state = match parse(Path::new("state.json"), bytes) {
+        Ok(state) => state,
+        Err(error) => {
+            assert!(error.is_refusal() && error.to_string().contains("state.json"), "{error}");
+            return;
+        }
+    };
+    let written = serde_json::to_vec(&Stored { version: VERSION, state: &state }).unwrap();
+    assert_eq!(parse(Path::new("state.json"), &written).unwrap(), state);
+    let (_directory, file) = open();
+    let ledger = crate::ledger::Ledger::restore(file, state.clone()).unwrap();
+    ledger.set_networks(&["10.1.0.0/16".parse().unwrap()]).unwrap();
+    assert!(ledger.all().len() <= state.attachments.len());
+    for (id, stored, _) in ledger.all() {
+        assert!(stored.port != 0 && crate::link_name::is_host_link_name(&stored.host_veth), "{stored:?}");
+        ledger.forget(&id);
+    }
+    assert_eq!(ledger.usage()[0].in_use, 0, "every address has come back");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn any_bytes_are_refused_or_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        exercise(&bytes);
+    }
+
+    #[test]
+    fn a_good_file_with_changes_is_refused_or_taken(
+        changes in proptest::collection::vec(
+            (any::<proptest::sample::Index>(), proptest::sample::select(b"{}[]:,\"\\\0 0129-.eE/aznu\xff".as_slice())),
+            1..4,
+        ),
+        from in any::<proptest::sample::Index>(),
+        cut in 0..8usize,
+    ) {
+        let state = state(&[1, 2, 300]);
+        let mut bytes = serde_json::to_vec(&Stored { version: VERSION, state }).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let from = from.index(bytes.len());
+        bytes.drain(from..(from + cut).min(bytes.len()));
+        exercise(&bytes);
+    }
+}
