@@ -50,9 +50,9 @@ pub(crate) enum DataplaneError {
     NoSocket(PortId),
 }
 
-/// Free frames without which no further pod is attached: those of a quiet port's fill ring, and as many again for the
-/// packets that it then sends and receives.
-pub(crate) const PORT_FRAMES: usize = 256;
+/// Free frames without which no further pod is attached: those that a port takes when memory is short (20), and twice as
+/// many for the packets that it then sends and receives.
+pub(crate) const PORT_FRAMES: usize = 60;
 
 /// How full the packet memory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,6 +233,11 @@ impl Dataplane {
     /// Where the frames are.
     pub(crate) fn frames(&self) -> Census {
         self.umem.census()
+    }
+
+    /// Workers that ended though nobody stopped them.
+    pub(crate) fn dead_workers(&self) -> Vec<WorkerId> {
+        self.switch.dead()
     }
 
     /// Counters of every worker, in order.

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use sluice_tables::WorkerId;
 use tokio::net::TcpListener;
 use tracing::error;
 
@@ -51,7 +52,7 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, HttpError
 /// Serves until the task is dropped.
 pub(crate) async fn serve(listener: TcpListener, agent: Arc<Agent>) {
     let routes = Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
         .route("/status", get(status))
@@ -59,6 +60,19 @@ pub(crate) async fn serve(listener: TcpListener, agent: Arc<Agent>) {
     if let Err(error) = axum::serve(BoundedListener::new(listener), routes).await {
         error!(%error, "HTTP is not served any more");
     }
+}
+
+async fn livez(State(agent): State<Arc<Agent>>) -> Response {
+    liveness(&agent.dataplane.dead_workers()).into_response()
+}
+
+/// A worker that died takes its ports along, and only a new process mends that.
+fn liveness(dead: &[WorkerId]) -> (StatusCode, String) {
+    if dead.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let lines = dead.iter().map(|worker| format!("{worker} has ended: its pods have no network; restart sluiced\n"));
+    (StatusCode::INTERNAL_SERVER_ERROR, lines.collect())
 }
 
 async fn readyz(State(agent): State<Arc<Agent>>) -> Response {
@@ -82,5 +96,18 @@ async fn status(State(agent): State<Arc<Agent>>) -> Response {
     match tokio::task::spawn_blocking(move || crate::status::document(&agent)).await {
         Ok(document) => Json(document).into_response(),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the status could not be written\n").into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_is_alive_while_all_its_workers_are() {
+        assert_eq!(liveness(&[]), (StatusCode::OK, "ok\n".to_owned()));
+        let (code, text) = liveness(&[WorkerId(1)]);
+        assert_eq!(code, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(text.contains("worker 1") && text.contains("restart sluiced"), "{text}");
     }
 }

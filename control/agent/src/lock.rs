@@ -26,7 +26,7 @@ pub(crate) enum LockError {
         pid: Option<u32>,
     },
     /// The file system refused.
-    #[error("cannot lock {path}: {source}")]
+    #[error("cannot lock {path}: {source}; can sluiced write there, and does it run as root?")]
     Io {
         /// The lock file.
         path: PathBuf,

@@ -78,7 +78,7 @@ pub(crate) async fn follow(mut watch: Watch, agent: Arc<Agent>) {
             objects.take(event);
         }
         for fault in agent.faults.replace(objects.faults()) {
-            warn!(fault, "an object is not as it should be");
+            warn!(fault, "manifests are not as they should be");
         }
         if objects.synced {
             agent.readiness.met(Condition::Objects);

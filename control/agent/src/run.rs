@@ -32,10 +32,19 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Before logging has started, and for people who look at the terminal.
-            let _ = writeln!(std::io::stderr(), "sluiced: {error:#}");
+            let _ = writeln!(std::io::stderr(), "sluiced: {}", causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error with its causes, each told once: many of ours repeat the cause in their own words.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        _ if told.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
+    })
 }
 
 fn try_main(args: Args) -> anyhow::Result<()> {

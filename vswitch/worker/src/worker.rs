@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use sluice_path::{Counts, DropReason, Packet, Path, PathConfig, Time};
-use sluice_tables::{PortId, Publisher, Reader, WorkerId};
+use sluice_tables::{PortId, Publisher, Reader, Tables, WorkerId};
 use sluice_xsk::{Burst, Pool, Port, Umem};
 
 use crate::command::{Command, Door};
@@ -274,25 +274,22 @@ impl Worker {
         owned.port.refill(&mut self.pool);
         let tables = self.reader.current();
         let outcomes = decide(&self.umem, &mut self.path, &mut self.counts, &mut self.burst, tables, id, now);
-        let mut out = Out {
-            own: self.id,
-            umem: &self.umem,
-            pool: &mut self.pool,
-            ports: &mut self.ports,
-            handoff: &mut self.handoff,
-            counts: &mut self.counts,
-            handed_over: &mut self.looped.handed_over,
-            checksums_completed: &mut self.looped.checksums_completed,
-            super_frames_cut: &mut self.looped.super_frames_cut,
-            to_wake,
-        };
-        out.send(&mut self.burst, &outcomes, tables);
+        let (mut out, burst, tables) = self.way_out(to_wake);
+        out.send(burst, &outcomes, tables);
         true
     }
 
     fn take_over(&mut self, to_wake: &mut u64) -> bool {
-        let tables = self.reader.current();
-        let mut out = Out {
+        let (mut out, _, tables) = self.way_out(to_wake);
+        let taken = out.take_over(tables);
+        self.looped.taken_over += taken;
+        taken > 0
+    }
+
+    /// What a packet can meet on its way out, the burst, and the tables.
+    #[inline]
+    fn way_out<'a>(&'a mut self, to_wake: &'a mut u64) -> (Out<'a>, &'a mut Burst, &'a Tables) {
+        let out = Out {
             own: self.id,
             umem: &self.umem,
             pool: &mut self.pool,
@@ -304,9 +301,7 @@ impl Worker {
             super_frames_cut: &mut self.looped.super_frames_cut,
             to_wake,
         };
-        let taken = out.take_over(tables);
-        self.looped.taken_over += taken;
-        taken > 0
+        (out, &mut self.burst, self.reader.current())
     }
 
     fn wake(&self, workers: u64) {
@@ -372,7 +367,7 @@ fn decide(
     path: &mut Path,
     counts: &mut Counts,
     burst: &mut Burst,
-    tables: &sluice_tables::Tables,
+    tables: &Tables,
     port: PortId,
     now: Time,
 ) -> Outcomes {

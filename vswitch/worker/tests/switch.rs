@@ -34,6 +34,7 @@ fn ports_come_and_go_and_the_end_gives_back_every_frame() {
     assert!(switch.remove_port(PortId(1)).unwrap() > 0);
     assert!(matches!(switch.remove_port(PortId(1)), Err(SwitchError::NotAttached(PortId(1)))));
     switch.add_port(PortId(1), port(&umem)).unwrap();
+    assert_eq!(switch.dead(), []);
     switch.stop().unwrap();
     assert_eq!(umem.census().depot, FRAMES as usize);
 }

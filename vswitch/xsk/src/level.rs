@@ -7,14 +7,18 @@ const QUIET: u32 = 128;
 /// when memory is short still get some.
 const SHARE: usize = 64;
 
+/// Each time a ring is found drained packets may have been lost, so there should be few such times.
+const GROWTH: u32 = 4;
+
 /// Where memory is short: enough for one packet of the greatest length.
 const LEAST: u32 = 20;
 
-/// The number of frames that a port keeps on its fill ring. It starts low and doubles whenever the kernel is found to have
-/// used nearly all of it, so that a quiet port binds little memory and a busy one is not starved.
+/// The number of frames that a port keeps on its fill ring. It starts low and is multiplied by [`GROWTH`] whenever the kernel
+/// is found to have used much of it, so that a quiet port binds little memory and a busy one is not starved.
 ///
 /// Frames on a fill ring cannot be taken off again, and every port draws on the same memory. Hence ports that are busy grow
-/// only while that leaves half of it free, and give way once less than an eighth is: the rest belongs to ports yet to come.
+/// only while that leaves a quarter of it free, and give way once less than an eighth is: the rest belongs to ports yet to
+/// come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Level {
     target: u32,
@@ -41,8 +45,10 @@ impl Level {
         let frames = frames as usize;
         if left < frames / 8 {
             self.target = (self.target / 2).max(LEAST.min(self.most));
-        } else if drained && left >= frames / 2 + self.target as usize {
-            self.target = self.target.saturating_mul(2).min(self.most);
+        } else if drained {
+            let wanted = self.target.saturating_mul(GROWTH).min(self.most);
+            let spare = u32::try_from(left.saturating_sub(frames / 4)).unwrap_or(u32::MAX);
+            self.target = wanted.min(self.target.saturating_add(spare));
         }
     }
 }
@@ -78,12 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn grows_only_where_that_leaves_half_of_the_memory_free() {
+    fn grows_only_where_that_leaves_a_quarter_of_the_memory_free() {
         let mut level = Level::new(2048, 8192);
-        level.adapt(true, 2048 + QUIET as usize - 1, 4096);
+        level.adapt(true, 1024, 4096);
         assert_eq!(level.target(), QUIET);
-        level.adapt(true, 2048 + QUIET as usize, 4096);
-        assert_eq!(level.target(), 2 * QUIET);
+        level.adapt(true, 1024 + 5, 4096);
+        assert_eq!(level.target(), QUIET + 5);
+        level.adapt(true, 4096, 4096);
+        assert_eq!(level.target(), GROWTH * (QUIET + 5));
     }
 
     #[test]

@@ -330,7 +330,7 @@ impl Port {
 
     /// Puts free frames on the fill ring up to the port's level, which follows what the kernel uses and what memory is free.
     pub fn refill(&mut self, pool: &mut Pool) {
-        let drained = self.statistics.rx_packets > 0 && self.fill.outstanding() < self.level.target() / 4;
+        let drained = self.statistics.rx_packets > 0 && self.fill.outstanding() < self.level.target() / 2;
         let left = self.umem.in_depot().saturating_sub(self.level.target().saturating_sub(self.filled) as usize);
         self.level.adapt(drained, left, self.umem.frames());
         let want = self.level.target().saturating_sub(self.filled);

@@ -115,7 +115,7 @@ fn remedy(errno: Errno) -> &'static str {
         Errno::PERM | Errno::ACCESS => "; needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF: run as root or grant them",
         Errno::AFNOSUPPORT => "; this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)",
         Errno::NODEV => "; no such device in this network namespace",
-        Errno::OPNOTSUPP => "; the device cannot do it: use copy mode",
+        Errno::OPNOTSUPP => "; the device cannot do it: set zeroCopy to off or auto",
         _ => "",
     }
 }

@@ -43,7 +43,9 @@ pub enum UmemError {
     #[error("umemFrames is {0}; it must be 64 to 16777216")]
     Frames(u32),
     /// The kernel gave no memory.
-    #[error("no packet memory of {bytes} bytes (huge pages: {huge}): {source}; lower umemFrames, or free memory")]
+    #[error(
+        "no packet memory of {bytes} bytes (huge pages: {huge}): {source}; lower umemFrames, free memory, or (huge pages) reserve them by vm.nr_hugepages or set hugePages: auto"
+    )]
     Memory {
         /// Bytes asked for.
         bytes: usize,

@@ -37,7 +37,7 @@ fn defaults_fill_in_what_is_left_out() {
     assert_eq!(config.state_dir, Path::new("/var/lib/sluice"));
     assert_eq!(config.source, Source::Directory("/etc/sluice/manifests".into()));
     assert_eq!(config.cores, [3]);
-    assert_eq!((config.pod_mtu, config.umem_frames), (1500, 32768));
+    assert_eq!((config.pod_mtu, config.umem_frames), (1500, 4096));
     assert_eq!((config.idle, config.super_frames), (Idle::Adaptive, SuperFrames::Auto));
     assert_eq!(config.http.to_string(), "127.0.0.1:9810");
     assert_eq!(config.features, Features::default());

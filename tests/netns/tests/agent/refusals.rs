@@ -114,7 +114,7 @@ fn a_pod_whose_namespace_went_first_is_detached_all_the_same() {
 fn pods_beyond_the_packet_memory_are_refused_with_the_remedy_until_there_is_room() {
     let mut node = Node::new(&NETWORKS);
     node.start(&["--umem-frames", "1024"]);
-    let pods: Vec<Pod> = (0..12).map(|number| Pod::new(&format!("pod-{number}"))).collect();
+    let pods: Vec<Pod> = (0..60).map(|number| Pod::new(&format!("pod-{number}"))).collect();
     let plugin = |pod: &Pod| node.plugin("ADD", &pod.container, &pod.netns.path(), "eth0");
     // Side by side, for they all look at the same frames.
     let outputs: Vec<_> = std::thread::scope(|scope| {
