@@ -174,7 +174,7 @@ fn what_cannot_be_is_refused_at_the_start_and_leaves_nothing() {
     for (arguments, word) in [
         (&["--config", bad.as_str()][..], "podMtuu"),
         (&["--cores", "4000"], "4000"),
-        (&["--zero-copy", "require"], "copy mode"),
+        (&["--zero-copy", "require"], "zeroCopy"),
         (&["--http", "192.0.2.1:80"], "192.0.2.1"),
         (&["--pod-mtu", "9000", "--features-multi-buffer", "off"], "podMtu"),
     ] {
