@@ -26,9 +26,10 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// For a ring of `most` entries, when `left` frames are free.
-    pub(crate) fn new(most: u32, left: usize) -> Level {
+    /// For a ring of `size` entries, when `left` of all `frames` are free. One port never holds more than a quarter of all.
+    pub(crate) fn new(size: u32, left: usize, frames: u32) -> Level {
         let share = u32::try_from(left / SHARE).unwrap_or(QUIET);
+        let most = size.min(frames / 4);
         Level { target: share.clamp(LEAST, QUIET).min(most), most }
     }
 
@@ -59,18 +60,21 @@ mod tests {
 
     #[test]
     fn grows_when_drained_and_never_beyond_the_ring() {
-        let mut level = Level::new(1024, 8192);
+        let mut level = Level::new(1024, 8192, 8192);
         level.adapt(false, 4096, 4096);
         assert_eq!(level.target(), QUIET);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         assert_eq!(level.target(), 1024);
-        assert_eq!(Level::new(64, 8192).target(), 64);
+        assert_eq!(Level::new(64, 8192, 8192).target(), 64);
+        let mut level = Level::new(2048, 1024, 1024);
+        (0..9).for_each(|_| level.adapt(true, 1024, 1024));
+        assert_eq!(level.target(), 256, "a quarter of all");
     }
 
     #[test]
     fn a_new_port_takes_its_share_of_what_is_free() {
         for (left, target) in [(0, LEAST), (1280, 20), (2048, 32), (4096, 64), (8192, QUIET), (1 << 24, QUIET)] {
-            assert_eq!(Level::new(2048, left).target(), target, "{left} free");
+            assert_eq!(Level::new(2048, left, 1 << 24).target(), target, "{left} free");
         }
     }
 
@@ -78,14 +82,14 @@ mod tests {
     fn the_pods_that_a_kubelet_allows_fit_the_smallest_memory_worth_having() {
         let mut left = 4096;
         for _ in 0..=110 {
-            left -= Level::new(2048, left).target() as usize;
+            left -= Level::new(2048, left, 4096).target() as usize;
         }
         assert!(left > 4096 / 8, "{left} frames for packets on their way");
     }
 
     #[test]
     fn grows_only_where_that_leaves_a_quarter_of_the_memory_free() {
-        let mut level = Level::new(2048, 8192);
+        let mut level = Level::new(2048, 8192, 8192);
         level.adapt(true, 1024, 4096);
         assert_eq!(level.target(), QUIET);
         level.adapt(true, 1024 + 5, 4096);
@@ -96,7 +100,7 @@ mod tests {
 
     #[test]
     fn gives_way_where_memory_is_short_but_keeps_room_for_one_packet() {
-        let mut level = Level::new(2048, 8192);
+        let mut level = Level::new(2048, 8192, 8192);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         level.adapt(true, 511, 4096);
         assert_eq!(level.target(), 1024);

@@ -67,7 +67,7 @@ impl Port {
         anchor: bool,
         features: Features,
     ) -> Port {
-        let level = Level::new(rings.fill.size(), umem.in_depot());
+        let level = Level::new(rings.fill.size(), umem.in_depot(), umem.frames());
         let Rings { fill, completion, rx, tx } = rings;
         Port {
             umem,
