@@ -336,3 +336,18 @@ fn a_busy_port_is_given_more_frames_than_a_quiet_one() {
     }
     assert_eq!(port.frames_held(), 1024);
 }
+
+#[test]
+fn huge_pages_are_taken_where_there_are_any_and_refused_with_the_remedy_where_there_are_none() {
+    let with = |huge_pages| Umem::new(UmemConfig { frames: 1024, huge_pages });
+    let auto = with(HugePages::Auto).unwrap();
+    match with(HugePages::Require) {
+        Ok(umem) => assert!(umem.in_huge_pages()),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains("vm.nr_hugepages") && error.contains("hugePages: auto"), "{error}");
+            assert!(!auto.in_huge_pages());
+        }
+    }
+    assert!(!with(HugePages::Off).unwrap().in_huge_pages());
+}

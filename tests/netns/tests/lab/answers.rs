@@ -10,7 +10,7 @@ fn ping(lab: &Lab, arguments: &[&str]) -> String {
 
 #[test]
 fn the_switch_says_why_a_packet_goes_no_further() {
-    let lab = Lab::new("testanswers");
+    let lab = Lab::new("answers");
     lab.up();
     let web = lab.addresses("web");
     // The pod itself would keep to the path MTU that its routes name.
@@ -37,7 +37,7 @@ fn the_switch_says_why_a_packet_goes_no_further() {
 
 #[test]
 fn a_pod_that_takes_anothers_address_is_not_heard() {
-    let lab = Lab::new("testspoof");
+    let lab = Lab::new("spoof");
     lab.up();
     let (web, db) = (lab.addresses("web"), lab.addresses("db"));
     // So that the gateway is resolved and the packets themselves are what is judged.
@@ -56,7 +56,7 @@ fn a_pod_that_takes_anothers_address_is_not_heard() {
 
 #[test]
 fn agents_that_share_a_core_do_not_starve_each_other() {
-    let (busy, other) = (Lab::new("testloaded"), Lab::new("testshare"));
+    let (busy, other) = (Lab::new("loaded"), Lab::new("share"));
     busy.ok(&["up", "--cores", "0"]);
     other.ok(&["up", "--cores", "0"]);
     let target = busy.addresses("web")[0].clone();

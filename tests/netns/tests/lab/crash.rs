@@ -22,7 +22,7 @@ fn process(pid: i32) -> Option<ProcessId> {
 
 #[test]
 fn down_after_the_agent_was_killed() {
-    let lab = Lab::new("testkill");
+    let lab = Lab::new("kill");
     lab.up();
     kill_hard(lab.agent_pid());
     let status = lab.status();
@@ -33,7 +33,7 @@ fn down_after_the_agent_was_killed() {
 
 #[test]
 fn up_after_the_agent_was_killed_repairs_the_lab() {
-    let lab = Lab::new("testrepair");
+    let lab = Lab::new("repair");
     lab.up();
     let (agent, web) = (lab.agent_pid(), lab.addresses("web"));
     kill_hard(agent);
@@ -47,7 +47,7 @@ fn up_after_the_agent_was_killed_repairs_the_lab() {
 
 #[test]
 fn up_while_the_killed_agent_still_dies() {
-    let lab = Lab::new("testdying");
+    let lab = Lab::new("dying");
     lab.up();
     // No wait: the kernel takes a while to close an agent's sockets, and until then its lock is held.
     kill(Pid::from_raw(lab.agent_pid()), Signal::SIGKILL).expect("it runs");
@@ -57,10 +57,10 @@ fn up_while_the_killed_agent_still_dies() {
 
 #[test]
 fn down_after_up_was_killed_half_way() {
-    let lab = Lab::new("testhalf");
-    let netns = std::path::Path::new("/run/netns/slu-testhalf-node-a");
+    let lab = Lab::new("half");
+    let netns = lab.netns("node-a");
     let log = lab.directory().join("nodes/node-a/log");
-    for made in [lab.directory().join("lab.json").as_path(), netns, &log] {
+    for made in [lab.directory().join("lab.json").as_path(), &netns, &log] {
         let mut up = lab.start(&["up"]);
         wait_for("up to get so far", || made.exists().then_some(())).expect("up makes it");
         up.kill().expect("it is ours");
@@ -72,7 +72,7 @@ fn down_after_up_was_killed_half_way() {
 
 #[test]
 fn up_goes_on_where_a_killed_up_stopped() {
-    let lab = Lab::new("testresume");
+    let lab = Lab::new("resume");
     let mut up = lab.start(&["up"]);
     let log = lab.directory().join("nodes/node-a/log");
     wait_for("up to start the agent", || log.exists().then_some(())).expect("up starts it");
@@ -85,12 +85,12 @@ fn up_goes_on_where_a_killed_up_stopped() {
 
 #[test]
 fn down_finds_everything_without_its_record() {
-    let lab = Lab::new("testlost");
+    let lab = Lab::new("lost");
     lab.up();
     let agent = lab.agent_pid();
     fs::write(lab.directory().join("lab.json"), "{ damaged").expect("writable");
     let up = lab.run(&["up"]);
-    assert!(up.err.contains("sluice lab down --name testlost"), "{up:?}");
+    assert!(up.err.contains(&format!("sluice lab down --name {}", lab.name())), "{up:?}");
     fs::remove_dir_all(lab.directory()).expect("removable");
     lab.ok(&["down"]);
     lab.assert_gone();
@@ -99,7 +99,7 @@ fn down_finds_everything_without_its_record() {
 
 #[test]
 fn down_ends_what_runs_in_pods_and_nobody_else() {
-    let lab = Lab::new("testguests");
+    let lab = Lab::new("guests");
     lab.up();
     let mut guest = lab.start(&["exec", "web", "--", "sleep", "600"]);
     let inside = format!("/proc/{}/comm", guest.id());

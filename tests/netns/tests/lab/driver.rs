@@ -3,14 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
 
 use serde_json::Value;
-use sluice_host::{Netlink, Netns};
+use sluice_host::{NAMED_NAMESPACES, Netlink, Netns};
 use sluice_netns::require_root;
+
+/// Begins the names of labs made here: `qPIDLABEL`.
+const MARK: &str = "q";
+
+/// Begins the names of their manifests' directories.
+const MANIFESTS: &str = "sluice-lab-test-";
 
 /// The lab of one test. It goes down with this value.
 pub(crate) struct Lab {
-    name: &'static str,
+    name: String,
     manifests: PathBuf,
 }
 
@@ -23,25 +30,31 @@ pub(crate) struct Ran {
 }
 
 impl Lab {
-    /// A lab that is not up, with a copy of the example manifests. `name` is the test's alone.
-    pub(crate) fn new(name: &'static str) -> Self {
+    /// A lab that is not up, with a copy of the example manifests. `label`, of at most 8 letters, is the test's alone; the
+    /// lab's name has this process's id in it too, so that tests of several checkouts run beside each other.
+    pub(crate) fn new(label: &str) -> Self {
+        static SWEEP: Once = Once::new();
         require_root();
-        let manifests = std::env::temp_dir().join(format!("sluice-lab-test-{name}"));
-        let _ = fs::remove_dir_all(&manifests);
+        SWEEP.call_once(remove_leftovers);
+        let name = format!("{MARK}{}{label}", std::process::id());
+        let manifests = std::env::temp_dir().join(format!("{MANIFESTS}{name}"));
         fs::create_dir_all(&manifests).expect("the temporary directory is writable");
         let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/examples/lab");
         for entry in fs::read_dir(examples).expect("the examples are there") {
             let file = entry.expect("readable").path();
             fs::copy(&file, manifests.join(file.file_name().expect("a file"))).expect("writable");
         }
-        let lab = Self { name, manifests };
-        lab.ok(&["down"]);
-        lab
+        Self { name, manifests }
     }
 
     /// Its name.
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Path of one of its namespaces, by what follows the lab's name.
+    pub(crate) fn netns(&self, of: &str) -> PathBuf {
+        Path::new(NAMED_NAMESPACES).join(format!("slu-{}-{of}", self.name))
     }
 
     /// Where this lab's manifests are.
@@ -129,13 +142,13 @@ impl Lab {
 
     /// The lab's own directory.
     pub(crate) fn directory(&self) -> PathBuf {
-        Path::new("/run/sluice-lab").join(self.name)
+        Path::new("/run/sluice-lab").join(&self.name)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let (verb, rest) = arguments.split_first().expect("a command");
         let mut command = Command::new(program("sluice"));
-        command.args(["lab", verb, "--name", self.name]);
+        command.args(["lab", verb, "--name", &self.name]);
         if *verb == "up" {
             command.arg("-f").arg(&self.manifests);
         }
@@ -152,6 +165,29 @@ impl Drop for Lab {
             assert_eq!(ran.code, Some(0), "{ran:?}");
         }
     }
+}
+
+/// Takes down the labs of test processes that ended without doing so, and removes their manifests.
+fn remove_leftovers() {
+    let netns = Netns::names().expect("readable").into_iter();
+    let netns = netns.filter_map(|name| Some(name.strip_prefix("slu-")?.split('-').next()?.to_owned()));
+    let listed = |directory: &Path, prefix: &str| -> Vec<String> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_prefix(prefix)?.to_owned())).collect()
+    };
+    let labs = listed(Path::new("/run/sluice-lab"), "");
+    let manifests = listed(&std::env::temp_dir(), MANIFESTS);
+    for name in netns.chain(labs).chain(manifests).filter(|name| is_leftover(name)) {
+        // Another test process may sweep at the same time, so what is gone is as good.
+        let _ = Command::new(program("sluice")).args(["lab", "down", "--name", &name]).output();
+        let _ = fs::remove_dir_all(std::env::temp_dir().join(format!("{MANIFESTS}{name}")));
+    }
+}
+
+/// Whether a lab of this name was made here by a process that is gone.
+fn is_leftover(name: &str) -> bool {
+    let pid = name.strip_prefix(MARK).map(|rest| rest.trim_end_matches(|c: char| c.is_ascii_lowercase()));
+    pid.and_then(|pid| pid.parse::<u32>().ok()).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// A program of the workspace, built beside this test.

@@ -33,8 +33,8 @@ fn results(mut command: Command, lab: &Lab) -> (Value, String) {
 
 #[test]
 fn an_interrupted_measurement_leaves_nothing() {
-    let lab = Lab::new("testctrlc");
-    let server = std::path::Path::new("/run/netns/slu-testctrlc-peer.bridge.server");
+    let lab = Lab::new("ctrlc");
+    let server = lab.netns("peer.bridge.server");
     let mut running = foundation(&lab, "600").spawn().expect("sluice-perf starts");
     wait_for("the last path to be made", || server.exists().then_some(())).expect("it is made");
     kill(Pid::from_raw(i32::try_from(running.id()).expect("a process id")), Signal::SIGINT).expect("it runs");
@@ -44,8 +44,8 @@ fn an_interrupted_measurement_leaves_nothing() {
 
 #[test]
 fn what_a_killed_measurement_left_does_not_disturb_the_next() {
-    let lab = Lab::new("testkillperf");
-    let server = std::path::Path::new("/run/netns/slu-testkillperf-peer.bridge.server");
+    let lab = Lab::new("killperf");
+    let server = lab.netns("peer.bridge.server");
     let mut running = foundation(&lab, "600").spawn().expect("sluice-perf starts");
     wait_for("the last path to be made", || server.exists().then_some(())).expect("it is made");
     running.kill().expect("it is ours");
@@ -53,6 +53,23 @@ fn what_a_killed_measurement_left_does_not_disturb_the_next() {
     let next = foundation(&lab, "1").output().expect("sluice-perf starts");
     let out = String::from_utf8_lossy(&next.stdout).into_owned();
     assert!(next.status.success() && out.contains("TCP, one flow"), "{next:?}");
+    lab.assert_gone();
+}
+
+#[test]
+fn the_demo_prints_its_figures_and_takes_everything_down() {
+    let lab = Lab::new("demo");
+    let mut command = perf(&lab, "demo");
+    command.arg("-f").arg(lab.manifest(""));
+    let (results, out) = results(command, &lab);
+    for heading in
+        ["Attach", "Ping", "TCP, one flow", "TCP ping-pong", "UDP, 64 byte frames", "drops:", "features:", "xdpMode:"]
+    {
+        assert!(out.contains(heading), "{heading}: {out}");
+    }
+    for ping in results["ping"].as_array().expect("pings") {
+        assert_eq!(ping[1]["answered"], ping[1]["sent"], "{ping}");
+    }
     lab.assert_gone();
 }
 
@@ -66,7 +83,7 @@ fn a_core_that_is_not_there_is_refused() {
 
 #[test]
 fn a_pair_on_two_cores_is_measured_beside_the_others_over_both_families() {
-    let lab = Lab::new("testtwocores");
+    let lab = Lab::new("twocores");
     let mut command = perf(&lab, "foundation");
     command.args(["--trials", "1", "--seconds", "1", "--paths", "direct,direct-2", "--family", "both"]);
     let (results, out) = results(command, &lab);
@@ -93,7 +110,7 @@ fn a_pair_on_two_cores_is_measured_beside_the_others_over_both_families() {
 
 #[test]
 fn the_cost_of_idle_pods_is_told_and_the_pods_go() {
-    let lab = Lab::new("testidle");
+    let lab = Lab::new("idle");
     let mut command = perf(&lab, "idle-cost");
     command.args(["--pods", "2", "--seconds", "1"]);
     let (results, out) = results(command, &lab);
@@ -110,8 +127,8 @@ fn the_cost_of_idle_pods_is_told_and_the_pods_go() {
 
 #[test]
 fn an_interrupted_idle_cost_leaves_nothing() {
-    let lab = Lab::new("testidlectrlc");
-    let node = std::path::Path::new("/run/netns/slu-testidlectrlc-node");
+    let lab = Lab::new("idlectrl");
+    let node = lab.netns("node");
     let mut running = perf(&lab, "idle-cost").args(["--seconds", "600"]).spawn().expect("sluice-perf starts");
     wait_for("the node to be made", || node.exists().then_some(())).expect("it is made");
     kill(Pid::from_raw(i32::try_from(running.id()).expect("a process id")), Signal::SIGINT).expect("it runs");

@@ -9,13 +9,13 @@ use crate::driver::{Lab, machine_network};
 #[test]
 fn up_shows_what_the_manifests_ask_for_and_down_leaves_nothing() {
     let before = machine_network();
-    let lab = Lab::new("testup");
+    let lab = Lab::new("up");
     lab.up();
     let status = lab.status();
     assert_eq!(status["complete"], true, "{status}");
     assert_eq!(status["nodes"][0]["name"], "node-a");
     assert_eq!(status["nodes"][0]["ready"], true, "{status}");
-    assert_eq!(status["nodes"][0]["netns"], "/run/netns/slu-testup-node-a");
+    assert_eq!(status["nodes"][0]["netns"], lab.netns("node-a").to_str().expect("text"));
     assert_eq!(status["pods"].as_array().map(Vec::len), Some(3), "{status}");
     for pod in ["web", "client", "db"] {
         let addresses = lab.addresses(pod);
@@ -34,7 +34,7 @@ fn up_shows_what_the_manifests_ask_for_and_down_leaves_nothing() {
 
 #[test]
 fn a_second_up_changes_nothing() {
-    let lab = Lab::new("testtwice");
+    let lab = Lab::new("twice");
     lab.up();
     let (agent, container) = (lab.agent_pid(), lab.pod("web", "containerId"));
     let again = lab.up();
@@ -44,7 +44,7 @@ fn a_second_up_changes_nothing() {
 
 #[test]
 fn up_follows_changed_manifests() {
-    let lab = Lab::new("testchange");
+    let lab = Lab::new("change");
     lab.up();
     let (agent, web) = (lab.agent_pid(), lab.pod("web", "containerId"));
     let pods = fs::read_to_string(lab.manifest("pods.yaml")).expect("readable");
@@ -58,7 +58,7 @@ fn up_follows_changed_manifests() {
 
 #[test]
 fn another_setting_restarts_the_agent_and_keeps_the_pods() {
-    let lab = Lab::new("testset");
+    let lab = Lab::new("set");
     lab.up();
     let (agent, addresses) = (lab.agent_pid(), lab.addresses("web"));
     lab.ok(&["up", "--set", "log.level=debug"]);
@@ -68,8 +68,8 @@ fn another_setting_restarts_the_agent_and_keeps_the_pods() {
 
 #[test]
 fn two_labs_beside_each_other_do_not_meet() {
-    let one = Lab::new("testone");
-    let two = Lab::new("testtwo");
+    let one = Lab::new("one");
+    let two = Lab::new("two");
     one.up();
     two.up();
     assert_ne!(one.agent_pid(), two.agent_pid());
@@ -81,14 +81,14 @@ fn two_labs_beside_each_other_do_not_meet() {
 
 #[test]
 fn two_commands_on_one_lab_do_not_mix() {
-    let lab = Lab::new("testbusy");
+    let lab = Lab::new("busy");
     let mut first = lab.start(&["up"]);
     wait_for("the lab's record", || lab.directory().join("lab.json").exists().then_some(())).expect("up begins");
     let second = lab.run(&["down"]);
     let first = first.wait().expect("it is ours");
     // Either it came in between and was told so, or the first had ended already.
     match second.code {
-        Some(1) => assert!(second.err.contains("another command is working on lab testbusy"), "{second:?}"),
+        Some(1) => assert!(second.err.contains("another command is working on lab"), "{second:?}"),
         Some(0) => assert!(first.success()),
         _ => panic!("{second:?}"),
     }
@@ -96,10 +96,10 @@ fn two_commands_on_one_lab_do_not_mix() {
 
 #[test]
 fn what_is_wrong_is_said_before_anything_is_made() {
-    let lab = Lab::new("testwrong");
+    let lab = Lab::new("wrong");
     let not_up = lab.run(&["status"]);
     assert_eq!(not_up.code, Some(1));
-    assert!(not_up.err.contains("start it with `sluice lab up --name testwrong`"), "{not_up:?}");
+    assert!(not_up.err.contains(&format!("start it with `sluice lab up --name {}`", lab.name())), "{not_up:?}");
 
     fs::write(lab.manifest("pods.yaml"), "kind: Pod\nmetadata: [\n").expect("writable");
     let broken = lab.run(&["up"]);
@@ -111,7 +111,7 @@ fn what_is_wrong_is_said_before_anything_is_made() {
 
 #[test]
 fn an_agent_that_does_not_start_is_shown_with_its_log() {
-    let lab = Lab::new("testbadset");
+    let lab = Lab::new("badset");
     let ran = lab.run(&["up", "--set", "noSuchKey=1"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("sluiced of node node-a ended") && ran.err.contains("noSuchKey"), "{ran:?}");

@@ -31,7 +31,7 @@ fn told(pod: &Namespace, arguments: &[&str]) -> Value {
 
 #[test]
 fn the_result_of_an_add_is_what_is_found_in_the_pod() {
-    let lab = Lab::new("testresult");
+    let lab = Lab::new("result");
     lab.up();
     let pod = Namespace::new("by-hand");
     for version in ["0.3.1", "0.4.0", "1.0.0", "1.1.0"] {
@@ -76,7 +76,7 @@ fn text(value: &Value) -> String {
 
 #[test]
 fn status_tells_what_the_agent_does() {
-    let lab = Lab::new("teststatus");
+    let lab = Lab::new("status");
     lab.up();
     let status = lab.agent_status();
     assert_eq!((&status["ready"], &status["node"]), (&json!(true), &json!("node-a")));

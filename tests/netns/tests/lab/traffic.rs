@@ -4,7 +4,7 @@ use crate::driver::Lab;
 
 #[test]
 fn commands_run_in_their_pod_and_pass_on_their_exit_code() {
-    let lab = Lab::new("testexec");
+    let lab = Lab::new("exec");
     lab.up();
     let links = lab.ok(&["exec", "-n", "demo", "web", "--", "ip", "-oneline", "address", "show", "dev", "eth0"]);
     assert!(links.contains(&lab.addresses("web")[0]), "{links}");
@@ -21,7 +21,7 @@ fn commands_run_in_their_pod_and_pass_on_their_exit_code() {
 
 #[test]
 fn pods_gateway_and_node_answer_each_other() {
-    let lab = Lab::new("testping");
+    let lab = Lab::new("ping");
     lab.up();
     let ping = ["ping", "-c", "3", "-i", "0.2", "-W", "5"];
     let from_pod = [&["exec", "client", "--"], ping.as_slice()].concat();
