@@ -263,8 +263,8 @@ impl Dataplane {
 impl BindSettings {
     fn of(config: &Config) -> Self {
         let switch = |wanted: Switchable| match wanted {
-            Switchable::Auto => sluice_xsk::Switch::Auto,
-            Switchable::Off => sluice_xsk::Switch::Off,
+            Switchable::Auto => sluice_xsk::Toggle::Auto,
+            Switchable::Off => sluice_xsk::Toggle::Off,
         };
         let copy_mode = match config.zero_copy {
             Need::Off => CopyMode::Copy,

@@ -9,7 +9,7 @@ use sluice_netns::switched::{Setup, Switched};
 use sluice_netns::wait_for;
 use sluice_tables::PortId;
 use sluice_worker::IdlePolicy;
-use sluice_xsk::Switch::Off;
+use sluice_xsk::Toggle::Off;
 use sluice_xsk::features::Allowed;
 
 const BYTES: usize = 8 << 20;

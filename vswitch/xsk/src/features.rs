@@ -3,7 +3,7 @@ use std::fmt;
 
 /// Whether a feature may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Switch {
+pub enum Toggle {
     /// Used when the kernel has it.
     #[default]
     Auto,
@@ -11,10 +11,10 @@ pub enum Switch {
     Off,
 }
 
-impl Switch {
+impl Toggle {
     /// Whether the feature may be tried.
     pub fn allows(self) -> bool {
-        self == Switch::Auto
+        self == Toggle::Auto
     }
 }
 
@@ -22,13 +22,13 @@ impl Switch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Allowed {
     /// `XDP_USE_SG`: packets of several frames.
-    pub multi_buffer: Switch,
+    pub multi_buffer: Toggle,
     /// `XDP_UMEM_TX_METADATA_LEN`: partial checksums stay partial.
-    pub tx_metadata: Switch,
+    pub tx_metadata: Toggle,
     /// `XDP_MAX_TX_SKB_BUDGET`: a whole ring sent by one system call.
-    pub tx_budget: Switch,
+    pub tx_budget: Toggle,
     /// `XDP_USE_NEED_WAKEUP`: no system call where the kernel needs none.
-    pub need_wakeup: Switch,
+    pub need_wakeup: Toggle,
 }
 
 /// What is in use.

@@ -53,7 +53,7 @@ pub mod socket;
 pub mod statistics;
 pub mod umem;
 
-pub use features::{Features, Switch};
+pub use features::{Features, Toggle};
 pub use frame::{Burst, Frame, Packet, Segment};
 pub use offload::Partial;
 pub use pool::Pool;
