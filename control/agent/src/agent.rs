@@ -12,6 +12,7 @@ use crate::dataplane::Dataplane;
 use crate::faults::Faults;
 use crate::generations::{GenerationError, Generations};
 use crate::host_port::HostPort;
+use crate::idle_cores::Awake;
 use crate::ledger::Ledger;
 use crate::readiness::Readiness;
 use crate::serial::Serial;
@@ -43,6 +44,8 @@ pub(crate) struct Agent {
     pub(crate) shape: Shape,
     /// When the agent started.
     pub(crate) started: Instant,
+    /// Keeps idle cores from halting, where that was asked for.
+    pub(crate) _awake: Option<Awake>,
 }
 
 impl Agent {

@@ -12,7 +12,8 @@ mod check;
 mod keys;
 
 pub use keys::{
-    FeatureKeys, Idle, Keys, LogFormat, LogKeys, LogLevel, Need, SourceKeys, SuperFrames, Switchable, XdpMode,
+    FeatureKeys, Idle, IdleCores, Keys, LogFormat, LogKeys, LogLevel, Need, SourceKeys, SuperFrames, Switchable,
+    XdpMode,
 };
 
 /// The command line of sluiced.
@@ -190,6 +191,8 @@ pub struct Config {
     pub cores: Vec<usize>,
     /// What a worker does when there is nothing to do.
     pub idle: Idle,
+    /// What the machine's cores do when they have nothing to do.
+    pub idle_cores: IdleCores,
     /// Path MTU of pods in bytes, 1280 to 9000.
     pub pod_mtu: u16,
     /// Super-frames between local pods.

@@ -31,7 +31,7 @@ pub(crate) fn log(config: &Config, dataplane: &Dataplane, shape: Shape) {
     let probed = probed(config, dataplane.features());
     info!("features: {}", line(&probed));
     info!(wanted = ?config.xdp_mode, super_frames = shape.super_frames, "XDP mode: {}", dataplane.mode());
-    info!(idle = ?config.idle, "cores of the workers: {:?}", config.cores);
+    info!(idle = ?config.idle, idle_cores = ?config.idle_cores, "cores of the workers: {:?}", config.cores);
     let in_huge_pages = dataplane.in_huge_pages();
     info!(wanted = ?config.huge_pages, "huge pages: {}", if in_huge_pages { "on" } else { "off" });
     let frames = dataplane.occupancy().total;

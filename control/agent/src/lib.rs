@@ -35,6 +35,7 @@ mod faults;
 mod generations;
 mod host_port;
 mod http;
+mod idle_cores;
 mod inventory;
 pub mod ipam;
 mod ledger;

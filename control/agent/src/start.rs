@@ -15,6 +15,7 @@ use crate::dataplane::Dataplane;
 use crate::faults::Faults;
 use crate::generations::Generations;
 use crate::host_port::HostPort;
+use crate::idle_cores::Awake;
 use crate::ledger::{HOST_PORT, Ledger};
 use crate::lock::{DirectoryLock, PATIENCE};
 use crate::readiness::Readiness;
@@ -50,6 +51,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     let state = load_state(&state_file)?;
     let ledger = Ledger::restore(state_file, state)?;
     let own_netns = Netns::current()?.id()?;
+    let awake = Awake::request(config.idle_cores)?;
     let dataplane = Dataplane::start(&config)?;
     // From here on threads inherit this one's mask, and the workers have theirs.
     if let Err(error) = cores::leave_to_workers(available_cores, &config.cores) {
@@ -84,6 +86,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
         own_netns,
         shape,
         started: Instant::now(),
+        _awake: awake,
         config,
     })
 }

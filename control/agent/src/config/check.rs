@@ -39,6 +39,7 @@ pub(super) fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, C
         source: Source::Directory(absolute("source.directory", source)?),
         cores: cores(keys.cores, &surroundings.cores)?,
         idle: keys.idle.unwrap_or_default(),
+        idle_cores: keys.idle_cores.unwrap_or_default(),
         pod_mtu,
         super_frames: keys.super_frames.unwrap_or_default(),
         xdp_mode: keys.xdp_mode.unwrap_or_default(),

@@ -54,6 +54,17 @@ pub enum Need {
     Require,
 }
 
+/// What the machine's cores do when they have nothing to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum IdleCores {
+    /// Whatever the machine is set to: they halt, sooner or later.
+    #[default]
+    Halt,
+    /// They poll while sluiced runs: a pod that a packet wakes is there at once, and the machine draws more power.
+    Poll,
+}
+
 /// A feature of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -128,6 +139,10 @@ pub struct Keys {
     /// What a worker does when there is nothing to do [default: adaptive]
     #[arg(long)]
     pub idle: Option<Idle>,
+    /// What all the machine's cores do when there is nothing to do; poll makes waking a pod quicker and costs power
+    /// [default: halt]
+    #[arg(long)]
+    pub idle_cores: Option<IdleCores>,
     /// Path MTU of pods in bytes, 1280 to 9000 [default: 1500]
     #[arg(long, value_name = "BYTES")]
     pub pod_mtu: Option<u64>,
@@ -207,6 +222,7 @@ impl Keys {
             source: SourceKeys { directory },
             cores,
             idle,
+            idle_cores,
             pod_mtu,
             super_frames,
             xdp_mode,
@@ -224,6 +240,7 @@ impl Keys {
             source: SourceKeys { directory: directory.or(base.source.directory) },
             cores: cores.or(base.cores),
             idle: idle.or(base.idle),
+            idle_cores: idle_cores.or(base.idle_cores),
             pod_mtu: pod_mtu.or(base.pod_mtu),
             super_frames: super_frames.or(base.super_frames),
             xdp_mode: xdp_mode.or(base.xdp_mode),
@@ -254,6 +271,7 @@ impl From<&Config> for Keys {
             source: SourceKeys { directory: Some(directory.clone()) },
             cores: Some(config.cores.clone()),
             idle: Some(config.idle),
+            idle_cores: Some(config.idle_cores),
             pod_mtu: Some(config.pod_mtu.into()),
             super_frames: Some(config.super_frames),
             xdp_mode: Some(config.xdp_mode),

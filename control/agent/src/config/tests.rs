@@ -50,6 +50,7 @@ stateDir: /var/a
 source: {directory: /m}
 cores: [1, 0]
 idle: poll
+idleCores: poll
 podMtu: 9000
 superFrames: off
 xdpMode: native
@@ -73,6 +74,7 @@ fn every_key_of_a_file_is_taken() {
         source: Source::Directory("/m".into()),
         cores: vec![1, 0],
         idle: Idle::Poll,
+        idle_cores: IdleCores::Poll,
         pod_mtu: 9000,
         super_frames: SuperFrames::Off,
         xdp_mode: XdpMode::Native,
@@ -95,6 +97,7 @@ fn every_key_is_a_flag_and_flags_win() {
         "--source-directory=/n",
         "--cores=0,3",
         "--idle=adaptive",
+        "--idle-cores=halt",
         "--pod-mtu=1280",
         "--super-frames=auto",
         "--xdp-mode=generic",
