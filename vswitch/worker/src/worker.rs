@@ -229,17 +229,18 @@ impl Worker {
         if !self.handoff.from.is_empty() {
             turn.worked |= self.take_over(&mut to_wake);
         }
+        for owned in self.ports.owned.iter_mut().filter(|owned| owned.unsent) {
+            owned.unsent = owned.port.kick();
+            turn.waiting |= owned.unsent;
+        }
+        // What does not have to be done before packets leave is done after.
         for owned in &mut self.ports.owned {
             owned.stalled = false;
-            if owned.unsent {
-                owned.unsent = owned.port.kick();
-                turn.waiting |= owned.unsent;
-            }
             if owned.port.is_sending() && owned.port.reclaim(&mut self.pool) > 0 {
                 turn.worked = true;
                 owned.touched = true;
             }
-            // Refilled on receipt as a rule. But one whose ring ran empty while no frame was free receives nothing.
+            // Also one that received nothing: its ring may have run empty while no frame was free.
             if owned.port.is_short() {
                 owned.port.refill(&mut self.pool);
                 owned.touched = true;
@@ -271,7 +272,6 @@ impl Worker {
             return refused;
         }
         let id = owned.id;
-        owned.port.refill(&mut self.pool);
         let tables = self.reader.current();
         let outcomes = decide(&self.umem, &mut self.path, &mut self.counts, &mut self.burst, tables, id, now);
         let (mut out, burst, tables) = self.way_out(to_wake);
@@ -314,6 +314,10 @@ impl Worker {
 
     fn carry_out_commands(&mut self) -> Turn {
         let mut turn = Turn::default();
+        // Popping from an empty queue costs a memory fence, asking whether it is empty does not.
+        if self.doors.get(usize::from(self.id.0)).is_none_or(|door| door.commands.is_empty()) {
+            return turn;
+        }
         while let Some(command) = self.doors.get(usize::from(self.id.0)).and_then(|door| door.commands.pop()) {
             turn.worked = true;
             // Who asked may have given up waiting: then its end of the answer is gone, and a port given up is closed here,
