@@ -1,39 +1,18 @@
 //! Sleeping until a port receives, the bell rings or the time is up.
-use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::io::Errno;
 use rustix::time::Timespec;
 
-/// The descriptors a worker sleeps on. An epoll set rather than poll(2): entered once when a port is added, not built anew
-/// for each sleep, and its cost does not grow with quiet ports.
-#[derive(Debug)]
-pub(crate) struct Sleeper {
-    set: OwnedFd,
-}
-
-impl Sleeper {
-    pub(crate) fn new() -> Result<Sleeper, Errno> {
-        Ok(Sleeper { set: epoll::create(epoll::CreateFlags::CLOEXEC)? })
-    }
-
-    /// Wakes for input on `fd`.
-    pub(crate) fn watch(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
-        epoll::add(&self.set, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
-    }
-
-    /// No longer wakes for `fd`.
-    pub(crate) fn forget(&self, fd: BorrowedFd<'_>) {
-        let _ = epoll::delete(&self.set, fd);
-    }
-
-    /// Sleeps at most for `limit`; returns whether something happened.
-    pub(crate) fn sleep(&self, limit: Duration) -> bool {
-        let limit = Timespec::try_from(limit).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
-        // What happened is found by the next turn, which polls every port anyway.
-        let mut events = [const { MaybeUninit::uninit() }; 1];
-        epoll::wait(&self.set, &mut events, Some(&limit)).is_ok_and(|(happened, _)| !happened.is_empty())
-    }
+/// Sleeps at most for `limit` in poll(2); returns whether something happened.
+///
+/// A set that is made anew for each sleep, and not one that the sockets stay entered in (epoll): while a worker is busy nothing
+/// waits on its sockets, so the core that delivers a packet has nobody to wake and nothing to lock.
+pub(crate) fn sleep<'a>(bell: &'a OwnedFd, sockets: impl Iterator<Item = BorrowedFd<'a>>, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 1_000_000 });
+    let sockets = sockets.map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN));
+    let mut set: Vec<PollFd<'_>> = std::iter::once(PollFd::new(bell, PollFlags::IN)).chain(sockets).collect();
+    // What happened is found by the next turn, which polls every port anyway.
+    poll(&mut set, Some(&limit)).is_ok_and(|happened| happened > 0)
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::fd::AsFd;
 use sluice_path::{PathConfig, Time};
 use sluice_tables::{PortId, Publisher, WorkerId};
 use sluice_xsk::{Port, Umem};
@@ -16,7 +15,6 @@ use crate::command::{Command, Door};
 use crate::counters::{PortCounters, PortSnapshot, WorkerCounters, WorkerSnapshot};
 use crate::handoff::{Handoff, mesh};
 use crate::idle::{Idle, IdlePolicy, Next};
-use crate::sleep::Sleeper;
 use crate::worker::Worker;
 
 /// Turns without a packet between two readings of the clock: a few microseconds, so that time is never far off.
@@ -112,10 +110,7 @@ impl Switch {
             let id = WorkerId(at as u8);
             let counters = Arc::new(WorkerCounters::new());
             switch.counters.push(counters.clone());
-            let mut worker = Worker::new(id, umem.clone(), publisher, path, handoff, doors.clone(), counters);
-            let sleeper = Sleeper::new().map_err(std::io::Error::from)?;
-            sleeper.watch(doors[at].bell().as_fd()).map_err(std::io::Error::from)?;
-            worker.sleep_with(sleeper);
+            let worker = Worker::new(id, umem.clone(), publisher, path, handoff, doors.clone(), counters);
             let (pinned, pin_result) = sync_channel(1);
             let doors = doors.clone();
             let thread = Builder::new().name(format!("sluice-worker-{at}")).spawn(move || {
@@ -282,9 +277,7 @@ fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
                     idle.after(true, turn.waiting, now());
                 } else {
                     worker.before_sleep(now());
-                    if let Some(sleeper) = worker.sleeper() {
-                        sleeper.sleep(limit);
-                    }
+                    worker.sleep(limit);
                 }
                 door.awake();
             }

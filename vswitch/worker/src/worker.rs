@@ -9,7 +9,7 @@ use sluice_xsk::{Burst, Pool, Port, Umem};
 use crate::command::{Command, Door};
 use crate::counters::{LoopSnapshot, PortCounters, PortSnapshot, WorkerCounters};
 use crate::handoff::Handoff;
-use crate::sleep::Sleeper;
+use crate::sleep::sleep;
 use crate::transmit::{Out, Outcome, Outcomes};
 
 /// Free frames a worker keeps to itself at most: no more than this, and all workers together no more than one in eight of
@@ -108,7 +108,6 @@ pub struct Worker {
     counts: Counts,
     looped: LoopSnapshot,
     counters: Arc<WorkerCounters>,
-    sleeper: Option<Sleeper>,
 }
 
 impl Worker {
@@ -135,7 +134,6 @@ impl Worker {
             counts: Counts::new(),
             looped: LoopSnapshot::default(),
             counters,
-            sleeper: None,
         }
     }
 
@@ -150,12 +148,11 @@ impl Worker {
         Worker::new(id, umem, publisher, path, handoff, Arc::new([]), Arc::new(WorkerCounters::new()))
     }
 
-    pub(crate) fn sleep_with(&mut self, sleeper: Sleeper) {
-        self.sleeper = Some(sleeper);
-    }
-
-    pub(crate) fn sleeper(&self) -> Option<&Sleeper> {
-        self.sleeper.as_ref()
+    /// Sleeps until a port receives or the bell of the worker's door rings, but at most for `limit`.
+    pub(crate) fn sleep(&self, limit: std::time::Duration) {
+        if let Some(door) = self.doors.get(usize::from(self.id.0)) {
+            sleep(door.bell(), self.ports.owned.iter().filter_map(|owned| owned.port.socket()), limit);
+        }
     }
 
     /// Before it sleeps a worker has the time to ask what the kernel counted on all ports, also on quiet ones.
@@ -188,10 +185,6 @@ impl Worker {
 
     fn add_counted(&mut self, id: PortId, mut port: Port, counters: Arc<PortCounters>) {
         port.refill(&mut self.pool);
-        if let (Some(sleeper), Some(socket)) = (&self.sleeper, port.socket()) {
-            // A port that cannot be watched is still polled, at the latest when the longest sleep ends.
-            let _ = sleeper.watch(socket);
-        }
         self.ports.add(Owned {
             id,
             port,
@@ -207,11 +200,7 @@ impl Worker {
     /// Gives a port up, with its frames still on its rings: [`Port::close`] gives those back.
     #[must_use = "dropping a port closes it, which blocks"]
     pub fn remove(&mut self, id: PortId) -> Option<Port> {
-        let owned = self.ports.remove(id)?;
-        if let (Some(sleeper), Some(socket)) = (&self.sleeper, owned.port.socket()) {
-            sleeper.forget(socket);
-        }
-        Some(owned.port)
+        self.ports.remove(id).map(|owned| owned.port)
     }
 
     /// Subscribes to the tables, polls each port once, sends, reclaims, refills and counts. `now` holds for all of it.
@@ -233,6 +222,9 @@ impl Worker {
             owned.unsent = owned.port.kick();
             turn.waiting |= owned.unsent;
         }
+        if to_wake != 0 {
+            self.wake(to_wake);
+        }
         // What does not have to be done before packets leave is done after.
         for owned in &mut self.ports.owned {
             owned.stalled = false;
@@ -245,9 +237,6 @@ impl Worker {
                 owned.port.refill(&mut self.pool);
                 owned.touched = true;
             }
-        }
-        if to_wake != 0 {
-            self.wake(to_wake);
         }
         if turn.worked {
             self.looped.busy_turns += 1;
