@@ -137,7 +137,7 @@ impl Worker {
         }
     }
 
-    /// A worker without a thread, a sleeper or commands: turned by its owner, for the path in memory.
+    /// A worker without a thread or commands: turned by its owner, for the path in memory.
     pub fn detached(
         id: WorkerId,
         umem: Arc<Umem>,
