@@ -145,6 +145,11 @@ impl Ip {
         }
     }
 
+    /// What was asked for the transport's checksum.
+    pub(crate) const fn checksum_mode(&self) -> ChecksumMode {
+        self.checksum
+    }
+
     /// What goes into the checksum field when `complete` is the right checksum.
     pub(crate) fn checksum_field(&self, complete: u16, pseudo: Sum) -> u16 {
         match self.checksum {

@@ -19,12 +19,18 @@ pub mod corrupt;
 mod ethernet;
 pub mod every_view;
 pub mod fragment;
+pub mod icmp_error;
 mod ip;
 pub mod ndp;
 pub mod samples;
+pub mod sctp;
 pub mod sizes;
+pub mod tcp_option;
 mod transport;
+pub mod tunnel;
 
 pub use ethernet::Ethernet;
+pub use icmp_error::IcmpError;
 pub use ip::{ChecksumMode, Ip};
 pub use transport::Segment;
+pub use tunnel::Geneve;
