@@ -1,8 +1,11 @@
 //! The checks that every kind shares: the object's name and its labels, and the gathering of faults.
 
+use std::net::IpAddr;
+
 use crate::fault::{Fault, FieldPath, LabelPart, Problem, Subject};
 use crate::name::{NameError, NamespaceName, check_subdomain};
 use crate::object::{Kind, Labels};
+use crate::protocol::Protocol;
 use crate::raw::Metadata;
 
 /// Gathers the faults of one object.
@@ -13,10 +16,8 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn new(kind: Kind, metadata: &Metadata) -> Check {
-        let namespace = match kind {
-            Kind::Pod => Some(metadata.namespace.clone().unwrap_or_else(|| "default".to_owned())),
-            Kind::Node | Kind::Namespace => None,
-        };
+        let written = || metadata.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        let namespace = kind.is_namespaced().then(written);
         Check { subject: Subject { kind, namespace, name: metadata.name.clone() }, faults: Vec::new() }
     }
 
@@ -39,6 +40,48 @@ impl Check {
     pub(crate) fn namespace(&mut self, metadata: &Metadata) -> Option<NamespaceName> {
         let written = metadata.namespace.as_deref().unwrap_or("default");
         self.text(FieldPath::of(&["metadata", "namespace"]), Some(written), NamespaceName::new)
+    }
+
+    /// Both of them. The name is checked even where the namespace is bad, so that both faults are told at once.
+    pub(crate) fn full_name<T>(
+        &mut self,
+        metadata: &Metadata,
+        make: impl FnOnce(NamespaceName, &str) -> Result<T, NameError>,
+    ) -> Option<T> {
+        match self.namespace(metadata) {
+            Some(namespace) => self.name(metadata, |name| make(namespace, name)),
+            None => {
+                self.name(metadata, check_subdomain);
+                None
+            }
+        }
+    }
+
+    /// A port's number that must be there: 1 to 65535.
+    pub(crate) fn port(&mut self, field: FieldPath, written: Option<i64>) -> Option<u16> {
+        let Some(value) = written else { return self.fault(field, Problem::Missing) };
+        match u16::try_from(value) {
+            Ok(port) if port > 0 => Some(port),
+            _ => self.fault(field, Problem::NotAPort { value }),
+        }
+    }
+
+    /// A protocol; TCP when it is not written.
+    pub(crate) fn protocol(&mut self, field: FieldPath, written: Option<&str>) -> Option<Protocol> {
+        let Some(written) = written.filter(|text| !text.is_empty()) else { return Some(Protocol::Tcp) };
+        match Protocol::of(written) {
+            Some(protocol) => Some(protocol),
+            None => self.fault(field, Problem::NotOneOf { value: written.to_owned(), allowed: "TCP, UDP, SCTP" }),
+        }
+    }
+
+    /// An address that must be there and be one.
+    pub(crate) fn address(&mut self, field: FieldPath, written: Option<&str>) -> Option<IpAddr> {
+        let Some(text) = written else { return self.fault(field, Problem::Missing) };
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => self.fault(field, Problem::NotAnAddress { value: text.to_owned() }),
+        }
     }
 
     /// A text that must be there and be a name.

@@ -190,10 +190,24 @@ pub enum Problem {
         first: String,
     },
     /// An address that no host can have.
-    #[error("{value} is not an address a node can be reached at")]
+    #[error("{value} is not an address that can be reached from another host")]
     NotUnicast {
         /// As written.
         value: IpAddr,
+    },
+    /// A second address of a family where only one can be.
+    #[error("{value} is of the same family as {other}; only one of each can be")]
+    SecondOfFamily {
+        /// As written.
+        value: IpAddr,
+        /// The one before.
+        other: IpAddr,
+    },
+    /// A number that no port has.
+    #[error("{value} is no port; ports are 1 to 65535")]
+    NotAPort {
+        /// As written.
+        value: i64,
     },
     /// A value outside a closed list.
     #[error("\"{value}\" is not one of {allowed}")]

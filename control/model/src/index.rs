@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use crate::endpoint_slice::EndpointSlice;
 use crate::fault::{Fault, FieldPath, Problem, Subject};
-use crate::name::{NamespaceName, NodeName, PodName};
+use crate::name::{EndpointSliceName, NamespaceName, NetworkPolicyName, NodeName, PodName, ServiceName};
 use crate::namespace::Namespace;
+use crate::network_policy::NetworkPolicy;
 use crate::node::Node;
 use crate::object::{Key, Kind, Labels, Object};
 use crate::pod::Pod;
 use crate::pod_cidr::overlap;
+use crate::service::Service;
 
 /// What an [`Index::apply`] changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,9 @@ pub struct Index {
     nodes: BTreeMap<NodeName, Node>,
     pods: BTreeMap<PodName, Pod>,
     namespaces: BTreeMap<NamespaceName, Namespace>,
+    services: BTreeMap<ServiceName, Service>,
+    endpoint_slices: BTreeMap<EndpointSliceName, EndpointSlice>,
+    network_policies: BTreeMap<NetworkPolicyName, NetworkPolicy>,
     /// Pods that name a node, by that node: always what `pods` says.
     pods_of_node: BTreeMap<NodeName, BTreeSet<PodName>>,
 }
@@ -44,6 +50,9 @@ impl Index {
         match object {
             Object::Node(node) => put(&mut self.nodes, node.name.clone(), node).0,
             Object::Namespace(namespace) => put(&mut self.namespaces, namespace.name.clone(), namespace).0,
+            Object::Service(service) => put(&mut self.services, service.name.clone(), *service).0,
+            Object::EndpointSlice(slice) => put(&mut self.endpoint_slices, slice.name.clone(), slice).0,
+            Object::NetworkPolicy(policy) => put(&mut self.network_policies, policy.name.clone(), policy).0,
             Object::Pod(pod) => {
                 let (name, node) = (pod.name.clone(), pod.node.clone());
                 let (applied, old) = put(&mut self.pods, name.clone(), pod);
@@ -61,6 +70,9 @@ impl Index {
         match key {
             Key::Node(name) => self.nodes.remove(name).map(Object::Node),
             Key::Namespace(name) => self.namespaces.remove(name).map(Object::Namespace),
+            Key::Service(name) => self.services.remove(name).map(Box::new).map(Object::Service),
+            Key::EndpointSlice(name) => self.endpoint_slices.remove(name).map(Object::EndpointSlice),
+            Key::NetworkPolicy(name) => self.network_policies.remove(name).map(Object::NetworkPolicy),
             Key::Pod(name) => {
                 let pod = self.pods.remove(name)?;
                 self.unlink(name, pod.node.clone());
@@ -114,12 +126,50 @@ impl Index {
         self.namespaces.get(name).map(|namespace| &namespace.labels)
     }
 
+    /// All Namespaces, by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.namespaces.values()
+    }
+
+    /// The Service of this name.
+    pub fn service(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.get(name)
+    }
+
+    /// All Services, by namespace and name.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.values()
+    }
+
+    /// All EndpointSlices, by namespace and name.
+    pub fn endpoint_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
+        self.endpoint_slices.values()
+    }
+
+    /// All NetworkPolicies, by namespace and name.
+    pub fn network_policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
+        self.network_policies.values()
+    }
+
+    /// The NetworkPolicies of a namespace, by name, whether or not the Namespace itself is known.
+    pub fn network_policies_of(&self, namespace: &NamespaceName) -> impl Iterator<Item = &NetworkPolicy> {
+        let from = NetworkPolicyName::before_all_of(namespace);
+        let namespace = namespace.clone();
+        self.network_policies
+            .range(from..)
+            .map(|(_, policy)| policy)
+            .take_while(move |policy| *policy.name.namespace() == namespace)
+    }
+
     /// How many objects of a kind there are.
     pub fn count(&self, kind: Kind) -> usize {
         match kind {
             Kind::Node => self.nodes.len(),
             Kind::Pod => self.pods.len(),
             Kind::Namespace => self.namespaces.len(),
+            Kind::Service => self.services.len(),
+            Kind::EndpointSlice => self.endpoint_slices.len(),
+            Kind::NetworkPolicy => self.network_policies.len(),
         }
     }
 

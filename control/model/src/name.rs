@@ -102,39 +102,72 @@ impl fmt::Display for NamespaceName {
     }
 }
 
-/// A Pod's full name: its namespace and its name (an RFC 1123 subdomain). Displayed as `namespace/name`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PodName {
-    namespace: NamespaceName,
-    name: Arc<str>,
+/// The full name of an object in a namespace, displayed as `namespace/name` and ordered by both.
+macro_rules! full_name {
+    ($(#[$doc:meta])* $name:ident, $check:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name {
+            namespace: NamespaceName,
+            name: Arc<str>,
+        }
+
+        impl $name {
+            /// Checks the name; the namespace has been checked before.
+            pub fn new(namespace: NamespaceName, name: &str) -> Result<$name, NameError> {
+                $check(name)?;
+                Ok($name { namespace, name: name.into() })
+            }
+
+            /// Both parts from text.
+            pub fn parse(namespace: &str, name: &str) -> Result<$name, NameError> {
+                $name::new(NamespaceName::new(namespace)?, name)
+            }
+
+            /// The namespace.
+            pub fn namespace(&self) -> &NamespaceName {
+                &self.namespace
+            }
+
+            /// The name within the namespace.
+            pub fn name(&self) -> &str {
+                &self.name
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}/{}", self.namespace, self.name)
+            }
+        }
+    };
 }
 
-impl PodName {
-    /// Checks the name; the namespace has been checked before.
-    pub fn new(namespace: NamespaceName, name: &str) -> Result<PodName, NameError> {
-        check_subdomain(name)?;
-        Ok(PodName { namespace, name: name.into() })
-    }
+full_name!(
+    /// A Pod's full name: its namespace and its name (an RFC 1123 subdomain).
+    PodName,
+    check_subdomain
+);
+full_name!(
+    /// A Service's full name: its namespace and its name (an RFC 1123 label).
+    ServiceName,
+    check_label
+);
+full_name!(
+    /// An EndpointSlice's full name: its namespace and its name (an RFC 1123 subdomain).
+    EndpointSliceName,
+    check_subdomain
+);
+full_name!(
+    /// A NetworkPolicy's full name: its namespace and its name (an RFC 1123 subdomain).
+    NetworkPolicyName,
+    check_subdomain
+);
 
-    /// Both parts from text, as a CNI request brings them.
-    pub fn parse(namespace: &str, name: &str) -> Result<PodName, NameError> {
-        PodName::new(NamespaceName::new(namespace)?, name)
-    }
-
-    /// The namespace.
-    pub fn namespace(&self) -> &NamespaceName {
-        &self.namespace
-    }
-
-    /// The name within the namespace.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl fmt::Display for PodName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+impl NetworkPolicyName {
+    /// Comes before every name in the namespace, to look for the first of them.
+    pub(crate) fn before_all_of(namespace: &NamespaceName) -> NetworkPolicyName {
+        NetworkPolicyName { namespace: namespace.clone(), name: "".into() }
     }
 }
 

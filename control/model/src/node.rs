@@ -100,7 +100,8 @@ fn check_addresses(check: &mut Check, status: &raw::NodeStatus) -> Vec<IpAddr> {
     addresses
 }
 
-fn is_unicast(address: IpAddr) -> bool {
+/// Whether a host beyond this one can have the address.
+pub(crate) fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast)
 }

@@ -10,6 +10,22 @@ use serde::{Deserialize, Deserializer};
 use crate::fault::Fault;
 use crate::object::{Kind, Object};
 
+mod endpoint_slice;
+mod int_or_string;
+mod namespace;
+mod network_policy;
+mod node;
+mod pod;
+mod service;
+
+pub use endpoint_slice::*;
+pub use int_or_string::IntOrString;
+pub use namespace::*;
+pub use network_policy::*;
+pub use node::*;
+pub use pod::*;
+pub use service::*;
+
 /// A raw object of one of the kinds.
 #[derive(Clone, Debug)]
 pub enum Raw {
@@ -19,6 +35,12 @@ pub enum Raw {
     Pod(Pod),
     /// A Namespace.
     Namespace(Namespace),
+    /// A Service.
+    Service(Box<Service>),
+    /// An EndpointSlice.
+    EndpointSlice(EndpointSlice),
+    /// A NetworkPolicy.
+    NetworkPolicy(NetworkPolicy),
 }
 
 impl Raw {
@@ -28,6 +50,9 @@ impl Raw {
             Kind::Node => Node::deserialize(deserializer).map(Raw::Node),
             Kind::Pod => Pod::deserialize(deserializer).map(Raw::Pod),
             Kind::Namespace => Namespace::deserialize(deserializer).map(Raw::Namespace),
+            Kind::Service => Service::deserialize(deserializer).map(Box::new).map(Raw::Service),
+            Kind::EndpointSlice => EndpointSlice::deserialize(deserializer).map(Raw::EndpointSlice),
+            Kind::NetworkPolicy => NetworkPolicy::deserialize(deserializer).map(Raw::NetworkPolicy),
         }
     }
 
@@ -37,13 +62,16 @@ impl Raw {
             Raw::Node(raw) => crate::node::check(raw).map(Object::Node),
             Raw::Pod(raw) => crate::pod::check(raw).map(Object::Pod),
             Raw::Namespace(raw) => crate::namespace::check(raw).map(Object::Namespace),
+            Raw::Service(raw) => crate::service::check(raw).map(Box::new).map(Object::Service),
+            Raw::EndpointSlice(raw) => crate::endpoint_slice::check(raw).map(Object::EndpointSlice),
+            Raw::NetworkPolicy(raw) => crate::network_policy::check(raw).map(Object::NetworkPolicy),
         }
     }
 }
 
 /// `metadata` of any object.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Metadata {
     /// Name.
     pub name: Option<String>,
@@ -53,85 +81,10 @@ pub struct Metadata {
     pub uid: Option<String>,
     /// Labels; a `null` value is an empty one.
     pub labels: Option<BTreeMap<String, Option<String>>>,
-}
-
-/// A Node.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Node {
-    /// Metadata.
-    pub metadata: Option<Metadata>,
-    /// Spec.
-    pub spec: Option<NodeSpec>,
-    /// Status.
-    pub status: Option<NodeStatus>,
-}
-
-/// `spec` of a Node.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeSpec {
-    /// The first pod network, as older writers have it.
-    #[serde(rename = "podCIDR")]
-    pub pod_cidr: Option<String>,
-    /// All pod networks.
-    #[serde(rename = "podCIDRs")]
-    pub pod_cidrs: Option<Vec<String>>,
-}
-
-/// `status` of a Node.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeStatus {
-    /// Addresses and names of the node.
-    pub addresses: Option<Vec<NodeAddress>>,
-}
-
-/// One of `status.addresses`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct NodeAddress {
-    /// `InternalIP`, `Hostname` and so on.
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    /// The address or name.
-    pub address: Option<String>,
-}
-
-/// A Pod.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Pod {
-    /// Metadata.
-    pub metadata: Option<Metadata>,
-    /// Spec.
-    pub spec: Option<PodSpec>,
-    /// Status.
-    pub status: Option<PodStatus>,
-}
-
-/// `spec` of a Pod.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct PodSpec {
-    /// The node it is bound to.
-    pub node_name: Option<String>,
-    /// Whether it uses the node's own network.
-    pub host_network: Option<bool>,
-}
-
-/// `status` of a Pod.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct PodStatus {
-    /// Where it is in its life.
-    pub phase: Option<String>,
-}
-
-/// A Namespace.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Namespace {
-    /// Metadata.
-    pub metadata: Option<Metadata>,
+    /// Annotations; a `null` value is an empty one.
+    pub annotations: Option<BTreeMap<String, Option<String>>>,
+    /// When the API server took the object.
+    pub creation_timestamp: Option<String>,
+    /// When the object is to be gone; it is on its way out as soon as it has one.
+    pub deletion_timestamp: Option<String>,
 }

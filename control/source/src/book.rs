@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sluice_model::{FieldPath, Key, Object, Subject};
+use sluice_model::{FieldPath, Key, Object};
 
 use crate::event::{Event, Fault, Problem};
 use crate::listing::Listing;
@@ -156,14 +156,9 @@ impl Record {
 }
 
 fn duplicate(key: &Key, line: u64, file: &Path, other_line: u64) -> Defect {
-    let (namespace, own) = match key {
-        Key::Node(name) => (None, name.as_str()),
-        Key::Namespace(name) => (None, name.as_str()),
-        Key::Pod(name) => (Some(name.namespace().as_str().to_owned()), name.name()),
-    };
     Defect {
         line: Some(line),
-        subject: Some(Subject { kind: key.kind(), namespace, name: Some(own.to_owned()) }),
+        subject: Some(key.subject()),
         field: FieldPath::of(&["metadata", "name"]),
         problem: Problem::Duplicate { file: file.to_owned(), line: other_line },
     }

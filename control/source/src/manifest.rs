@@ -88,12 +88,14 @@ impl Manifest {
         };
         // A list from the API may be typed, and then its items leave out what its own kind says.
         match kind.strip_suffix("List") {
-            Some(of) if api_version == "v1" => self.list(document, of),
+            Some(of) if api_version == "v1" || Kind::of(api_version, of).is_some() => {
+                self.list(document, api_version, of);
+            }
             _ => self.object(document, document, &FieldPath::root(), api_version, kind),
         }
     }
 
-    fn list(&mut self, document: &Located, of: &str) {
+    fn list(&mut self, document: &Located, of_version: &str, of: &str) {
         let field = FieldPath::of(&["items"]);
         let items = match document.value.get("items") {
             Some(Spanned { value: Tree::List(items), .. }) => items,
@@ -110,7 +112,7 @@ impl Manifest {
                 continue;
             };
             let typed = Some(of).filter(|of| !of.is_empty());
-            let api_version = item.value.text("apiVersion").or(typed.map(|_| "v1"));
+            let api_version = item.value.text("apiVersion").or(typed.map(|_| of_version));
             match (api_version, item.value.text("kind").or(typed)) {
                 (Some(api_version), Some(kind)) => self.object(document, item, &at, api_version, kind),
                 (None, _) => self.defect(document, None, at.key("apiVersion"), Problem::NoKind),
@@ -165,7 +167,7 @@ fn join(at: &FieldPath, segments: &[Segment]) -> FieldPath {
 fn subject(kind: Kind, tree: &Tree) -> Subject {
     let metadata = tree.get("metadata").map(|metadata| &metadata.value);
     let text = |key| metadata.and_then(|metadata| metadata.text(key)).map(str::to_owned);
-    let namespace = (kind == Kind::Pod).then(|| text("namespace").unwrap_or_else(|| "default".to_owned()));
+    let namespace = kind.is_namespaced().then(|| text("namespace").unwrap_or_else(|| "default".to_owned()));
     Subject { kind, namespace, name: text("name") }
 }
 

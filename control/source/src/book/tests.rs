@@ -17,7 +17,7 @@ fn update(book: &mut Book, files: &[(&str, &str)]) -> Vec<String> {
 fn show(events: Vec<Event>) -> Vec<String> {
     let node = |object: &Object| match object {
         Object::Pod(pod) => pod.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default(),
-        Object::Node(_) | Object::Namespace(_) => String::new(),
+        _ => String::new(),
     };
     events
         .iter()

@@ -53,6 +53,8 @@ fn lists_and_typed_lists_and_json() {
     assert_eq!(good(list), ["4 Pod default/a"]);
     let typed = "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n- metadata: {name: b}\n";
     assert_eq!(good(typed), ["4 Pod default/a", "5 Pod default/b"]);
+    let grouped = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSliceList\nitems:\n- metadata: {name: a}\n  addressType: IPv4\n";
+    assert_eq!(good(grouped), ["4 EndpointSlice default/a"]);
     assert_eq!(good("apiVersion: v1\nkind: List\nitems:\n"), [""; 0]);
     let json = "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Node\",\n\t\"metadata\": {\"name\": \"n\"}\n}\n";
     assert_eq!(good(json), ["1 Node n"]);
