@@ -83,6 +83,7 @@ impl Switch {
         let (head_len, total_len) = (packet.head_len(), packet.total_len());
         match packet.verdict() {
             Verdict::Drop(reason) => Outcome::Dropped(reason),
+            Verdict::Park { slot } => panic!("parked in slot {slot}: nothing takes parked packets up here yet"),
             Verdict::Forward { port, checksum } => {
                 let mut sent = packet.head().to_vec();
                 if total_len > head_len {

@@ -107,6 +107,56 @@ drop_reasons! {
     NoRoom = 37, "no_room";
     /// From the host, a source that no host has: unspecified, loopback, multicast or broadcast (RFC 1812 section 5.3.7).
     MartianSource = 38, "martian_source";
+    /// A tunnel packet whose outer source is no node of the cluster.
+    TunnelPeer = 39, "tunnel_peer";
+    /// A tunnel packet of another virtual network than ours.
+    TunnelVni = 40, "tunnel_vni";
+    /// A tunnel packet whose headers contradict each other, or that carries something other than an IP packet.
+    TunnelMalformed = 41, "tunnel_malformed";
+    /// A tunnel packet whose inner destination MAC is not this node's.
+    TunnelMac = 42, "tunnel_mac";
+    /// A tunnel packet whose inner source does not belong to the node that sent it.
+    TunnelSpoofed = 43, "tunnel_spoofed";
+    /// A Service without a usable endpoint in the whole cluster; answered with port unreachable.
+    ServiceNoEndpoints = 44, "service_no_endpoints";
+    /// A Service's address on a port that no Service has; answered with port unreachable.
+    ServiceNoPort = 45, "service_no_port";
+    /// An address in a Service range that no Service has.
+    ServiceUnallocated = 46, "service_unallocated";
+    /// A Service whose traffic policy is Local, with endpoints elsewhere but none here.
+    ServiceNoLocalEndpoints = 47, "service_no_local_endpoints";
+    /// A client outside the Service's `loadBalancerSourceRanges`.
+    ServiceSourceRange = 48, "service_source_range";
+    /// The source pod's policies do not allow it.
+    PolicyEgress = 49, "policy_egress";
+    /// The destination pod's policies do not allow it.
+    PolicyIngress = 50, "policy_ingress";
+    /// The connection table has no room.
+    ConnectionsFull = 51, "connections_full";
+    /// The pod has used up its share of the connection table.
+    ConnectionShare = 52, "connection_share";
+    /// No free port, or no node address, to masquerade with.
+    MasqueradePorts = 53, "masquerade_ports";
+    /// The MAC of the next hop is not known; it is being asked for.
+    NeighbourMissing = 54, "neighbour_missing";
+    /// No room to keep fragments together.
+    FragmentsFull = 55, "fragments_full";
+    /// A fragment that overlaps another, and with it its whole packet (RFC 5722).
+    FragmentOverlap = 56, "fragment_overlap";
+    /// A fragment whose first one did not come in time.
+    FragmentTimeout = 57, "fragment_timeout";
+    /// An ICMP error about a packet of no known connection.
+    IcmpUnmatched = 58, "icmp_unmatched";
+    /// An ICMP error whose quote cannot be read.
+    IcmpQuote = 59, "icmp_quote";
+    /// TCP flags that no host sends together, or a reset of a connection to a Service that is not known.
+    TcpInvalid = 60, "tcp_invalid";
+    /// It should leave over the uplink, which is not attached.
+    NoUplink = 61, "no_uplink";
+    /// The endpoint of its connection is gone.
+    BackendGone = 62, "backend_gone";
+    /// A pod sends to a node's tunnel port.
+    TunnelFromPod = 63, "tunnel_from_pod";
     /// The tx ring of the port it was forwarded to had no room, also after a kick.
     TxRingFull = 64, "tx_ring_full";
     /// The port it was forwarded to is in the tables but on no worker (being attached or removed).

@@ -49,4 +49,4 @@ pub use drop_reason::DropReason;
 pub use packet::{Checksum, Packet, Verdict};
 pub use segment::Cut;
 pub use time::Time;
-pub use walk::{Path, PathConfig, STAGES};
+pub use walk::{PARKED, Path, PathConfig, Release, STAGES};

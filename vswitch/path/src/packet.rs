@@ -34,6 +34,11 @@ pub enum Verdict {
     },
     /// Give its frames back.
     Drop(DropReason),
+    /// Keep its frames under `slot` until [`crate::Path::released`] says what becomes of them.
+    Park {
+        /// A number below [`crate::PARKED`], free until now.
+        slot: u16,
+    },
 }
 
 /// A packet: a chain of frames, of which the path sees the first.
@@ -144,6 +149,27 @@ impl<'f> Packet<'f> {
         }
     }
 
+    /// Drops `len` bytes at the front (a tunnel's headers), at most those in the first frame. They become headroom.
+    #[inline]
+    pub(crate) fn strip(&mut self, len: usize) {
+        let len = len.min(self.head_len);
+        self.start += len;
+        self.head_len -= len;
+        self.total_len -= len;
+    }
+
+    /// Makes the packet `len` bytes longer at its front, in the headroom; what follows stays where it is, chain included.
+    /// The new bytes hold anything. Returns whether there was headroom; without, nothing changes.
+    #[inline]
+    #[must_use]
+    pub(crate) fn prepend(&mut self, len: usize) -> bool {
+        let Some(start) = self.start.checked_sub(len) else { return false };
+        self.start = start;
+        self.head_len += len;
+        self.total_len += len;
+        true
+    }
+
     /// Makes the packet `before` bytes longer at its front and `len` bytes long in all, in its first frame alone. What
     /// it held follows the `before` new bytes, as far as it fits; new bytes hold anything. Bytes are only moved when
     /// there is no headroom. Returns whether there was room; without, nothing changes.
@@ -199,6 +225,19 @@ mod tests {
         let packet = Packet::new(&mut room, 0, 64, 64, PortId(1));
         assert_eq!(packet.head().len(), 64);
         assert_eq!(packet.verdict(), Verdict::Drop(DropReason::Undecided));
+    }
+
+    #[test]
+    fn what_is_stripped_can_be_prepended_again_and_the_chain_stays() {
+        let mut room: [u8; 16] = core::array::from_fn(|byte| byte as u8);
+        let mut packet = Packet::new(&mut room, 2, 8, 30, PortId(1));
+        packet.strip(5);
+        assert_eq!((packet.head(), packet.total_len()), (&[7, 8, 9][..], 25));
+        assert!(packet.prepend(7));
+        assert_eq!((packet.start(), packet.head_len(), packet.total_len()), (0, 10, 32));
+        assert!(!packet.prepend(1));
+        packet.strip(100);
+        assert_eq!((packet.head_len(), packet.total_len()), (0, 22));
     }
 
     #[test]

@@ -10,6 +10,18 @@ use crate::{Checksum, Counts, DropReason, Packet, Time, Verdict, icmp, origin, p
 /// are held to it by a test.
 pub const STAGES: [&str; 5] = ["parse", "origin", "route", "size", "rewrite"];
 
+/// How many packets one path has parked at once at most; the slots are numbered from 0.
+pub const PARKED: usize = 64;
+
+/// What becomes of a parked packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Put it through the path again, as it came.
+    Run,
+    /// Give its frames back. The path has counted it.
+    Drop(DropReason),
+}
+
 /// What of the path can be configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathConfig {
@@ -44,6 +56,17 @@ impl Path {
             };
             packet.decide(verdict);
         }
+    }
+
+    /// The next parked packet to be released, with its slot, until there is none. To be asked after every
+    /// [`Path::run`] and before the next. Adjusts `counts`: a packet that runs again is counted as it runs.
+    pub fn released(&mut self, _counts: &mut Counts) -> Option<(u16, Release)> {
+        None
+    }
+
+    /// Neighbours of the uplink that packets were for and whose MAC is not known: to be resolved. At most 16 a burst.
+    pub fn wanted(&mut self) -> impl Iterator<Item = std::net::IpAddr> + '_ {
+        core::iter::empty()
     }
 
     /// What is done with a packet that is not sent on.
