@@ -120,7 +120,7 @@ pub(crate) struct WorkerCounters {
     drops: [AtomicU64; DropReason::COUNT],
 }
 
-const PATH: usize = 8;
+const PATH: usize = Counts::NAMES.len();
 
 impl WorkerCounters {
     pub(crate) fn new() -> WorkerCounters {
@@ -133,49 +133,19 @@ impl WorkerCounters {
     }
 
     pub(crate) fn store(&self, counts: &Counts, generation: u64) {
-        let Counts {
-            received,
-            forwarded,
-            forwarded_bytes,
-            arp_replies,
-            neighbour_replies,
-            echo_replies,
-            icmp_errors,
-            icmp_errors_withheld,
-            drops,
-        } = counts;
-        let values = [
-            received,
-            forwarded,
-            forwarded_bytes,
-            arp_replies,
-            neighbour_replies,
-            echo_replies,
-            icmp_errors,
-            icmp_errors_withheld,
-        ];
-        for (cell, value) in self.path.iter().zip(values) {
-            cell.store(*value, Ordering::Relaxed);
+        for (cell, value) in self.path.iter().zip(counts.values()) {
+            cell.store(value, Ordering::Relaxed);
         }
-        for (cell, value) in self.drops.iter().zip(drops) {
+        for (cell, value) in self.drops.iter().zip(&counts.drops) {
             cell.store(*value, Ordering::Relaxed);
         }
         self.generation.store(generation, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self, core: usize) -> WorkerSnapshot {
-        let path = |i: usize| self.path[i].load(Ordering::Relaxed);
-        let counts = Counts {
-            received: path(0),
-            forwarded: path(1),
-            forwarded_bytes: path(2),
-            arp_replies: path(3),
-            neighbour_replies: path(4),
-            echo_replies: path(5),
-            icmp_errors: path(6),
-            icmp_errors_withheld: path(7),
-            drops: std::array::from_fn(|i| self.drops[i].load(Ordering::Relaxed)),
-        };
+        let load = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        let values = std::array::from_fn(|i| load(&self.path[i]));
+        let counts = Counts::from_values(values, std::array::from_fn(|i| load(&self.drops[i])));
         let generation = self.generation.load(Ordering::Relaxed);
         WorkerSnapshot { core, looped: self.looped.read(), counts, generation }
     }
