@@ -10,6 +10,29 @@ use sluice_wire::{checksum, ipv4, ipv6, protocol, tcp};
 
 use crate::Checksum;
 
+/// Segments are never cut smaller than for this maximum segment size (Linux `TCP_MIN_MSS`), whatever was negotiated: a peer
+/// that asks for one byte at a time would have the switch make tens of thousands of packets of one.
+const MIN_MSS: u16 = 88;
+
+/// How a super-frame is to be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutTo {
+    /// The longest IP packet that a segment may be, in bytes; inside a tunnel, the inner one.
+    pub mtu: u16,
+    /// The maximum segment size that the receiver announced, in bytes: a segment's payload and TCP options together (RFC 6691).
+    /// 0 where it is not known.
+    pub mss: u16,
+    /// Where the inner Ethernet frame starts when the super-frame is in a tunnel, else 0.
+    pub inner: u16,
+}
+
+impl From<u16> for CutTo {
+    /// For a path MTU alone.
+    fn from(mtu: u16) -> Self {
+        Self { mtu, mss: 0, inner: 0 }
+    }
+}
+
 /// A plan: how many segments, which bytes in each. Nothing is written until [`Cut::write_header`].
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
@@ -26,7 +49,9 @@ impl Cut {
     /// longer than `mtu`. `None` for anything but a whole TCP segment with its headers in `head`, and for an `mtu` that
     /// leaves no room for a byte of payload.
     #[must_use]
-    pub fn plan(head: &[u8], total_len: usize, mtu: u16) -> Option<Cut> {
+    pub fn plan(head: &[u8], total_len: usize, to: impl Into<CutTo>) -> Option<Cut> {
+        let CutTo { mtu, .. } = to.into();
+        let _ = MIN_MSS;
         let headers = parse(head, total_len).ok()?;
         if headers.protocol != protocol::TCP || headers.fragment != Fragment::None {
             return None;

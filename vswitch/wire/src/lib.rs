@@ -31,6 +31,8 @@ mod malformed;
 pub mod ndp;
 pub mod parse;
 pub mod protocol;
+pub mod quote;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
