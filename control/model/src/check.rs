@@ -125,14 +125,15 @@ impl Check {
 }
 
 /// Labels and selectors, Kubernetes: an optional DNS prefix and a slash before the name.
-fn is_label_key(key: &str) -> bool {
+pub(crate) fn is_label_key(key: &str) -> bool {
     match key.split_once('/') {
         Some((prefix, name)) => check_subdomain(prefix).is_ok() && is_label_text(name),
         None => is_label_text(key),
     }
 }
 
-fn is_label_text(text: &str) -> bool {
+/// A label's value that is not empty, or the part of a key behind the slash.
+pub(crate) fn is_label_text(text: &str) -> bool {
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
     let inner = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     inner && text.len() <= 63 && edge(text.bytes().next()) && edge(text.bytes().last())

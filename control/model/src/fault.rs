@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::name::{NameError, NodeName};
+use crate::network_policy::PolicyProblem;
 use crate::object::Kind;
+use crate::selector::SelectorProblem;
 
 /// One thing wrong with one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +211,12 @@ pub enum Problem {
         /// As written.
         value: i64,
     },
+    /// What only a label selector can have wrong.
+    #[error(transparent)]
+    Selector(#[from] SelectorProblem),
+    /// What only a policy can have wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyProblem),
     /// A value outside a closed list.
     #[error("\"{value}\" is not one of {allowed}")]
     NotOneOf {

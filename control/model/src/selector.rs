@@ -21,12 +21,12 @@ pub struct Requirement {
     /// The label's key.
     pub key: String,
     /// What is asked of it.
-    pub test: Test,
+    pub test: LabelTest,
 }
 
 /// What a selector asks of a label.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Test {
+pub enum LabelTest {
     /// It is there, with one of these values (never none). A `matchLabels` entry is this with one value.
     In(BTreeSet<String>),
     /// It is not there, or has another value than these (never none).
@@ -65,10 +65,10 @@ impl Selector {
         self.requirements.iter().all(|Requirement { key, test }| {
             let value = labels.get(key);
             match test {
-                Test::In(values) => value.is_some_and(|value| values.contains(value)),
-                Test::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-                Test::Exists => value.is_some(),
-                Test::DoesNotExist => value.is_none(),
+                LabelTest::In(values) => value.is_some_and(|value| values.contains(value)),
+                LabelTest::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+                LabelTest::Exists => value.is_some(),
+                LabelTest::DoesNotExist => value.is_none(),
             }
         })
     }
@@ -84,7 +84,7 @@ pub(crate) fn check(check: &mut Check, field: &FieldPath, raw: &raw::LabelSelect
         let key = check_key(check, field.clone(), key);
         let value = check_value(check, field, &value);
         if let (Some(key), Some(value)) = (key, value) {
-            requirements.insert(Requirement { key, test: Test::In(BTreeSet::from([value])) });
+            requirements.insert(Requirement { key, test: LabelTest::In(BTreeSet::from([value])) });
         }
     }
     for (position, raw) in raw.match_expressions.iter().flatten().enumerate() {
@@ -104,10 +104,10 @@ fn check_requirement(check: &mut Check, field: &FieldPath, raw: &raw::LabelSelec
     let at = field.clone().key("values");
     let wrong = |check: &mut Check, problem| check.fault(at, Problem::Selector(problem));
     let test = match raw.operator.as_deref() {
-        Some("In") if written => Some(Test::In(values)),
-        Some("NotIn") if written => Some(Test::NotIn(values)),
-        Some("Exists") if !written => Some(Test::Exists),
-        Some("DoesNotExist") if !written => Some(Test::DoesNotExist),
+        Some("In") if written => Some(LabelTest::In(values)),
+        Some("NotIn") if written => Some(LabelTest::NotIn(values)),
+        Some("Exists") if !written => Some(LabelTest::Exists),
+        Some("DoesNotExist") if !written => Some(LabelTest::DoesNotExist),
         Some("In") => wrong(check, SelectorProblem::NoValues { operator: "In" }),
         Some("NotIn") => wrong(check, SelectorProblem::NoValues { operator: "NotIn" }),
         Some("Exists") => wrong(check, SelectorProblem::Values { operator: "Exists" }),

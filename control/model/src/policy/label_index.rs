@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::members::Members;
 use crate::object::Labels;
-use crate::selector::{Requirement, Selector, Test};
+use crate::selector::{LabelTest, Requirement, Selector};
 
 /// Who carries which label. Those that are indexed have numbers from 0.
 #[derive(Debug, Default)]
@@ -43,10 +43,10 @@ impl<'a> LabelIndex<'a> {
             let with = |value: &String| with_key.and_then(|values| values.get(value.as_str())).into_iter().flatten();
             let any_value = || with_key.into_iter().flatten().flat_map(|(_, members)| members);
             match test {
-                Test::In(values) => self.keep(&mut among, values.iter().flat_map(with)),
-                Test::Exists => self.keep(&mut among, any_value()),
-                Test::NotIn(values) => values.iter().flat_map(with).for_each(|member| among.remove(*member)),
-                Test::DoesNotExist => any_value().for_each(|member| among.remove(*member)),
+                LabelTest::In(values) => self.keep(&mut among, values.iter().flat_map(with)),
+                LabelTest::Exists => self.keep(&mut among, any_value()),
+                LabelTest::NotIn(values) => values.iter().flat_map(with).for_each(|member| among.remove(*member)),
+                LabelTest::DoesNotExist => any_value().for_each(|member| among.remove(*member)),
             }
         }
         among
