@@ -49,9 +49,13 @@ const TABLES: Reach = Reach {
     ],
 };
 
+/// zerocopy is there to get zeroed memory for atomics without touching it, which safe code cannot do otherwise.
+const CONNECTIONS: Reach = Reach { members: &[], foreign: &["thiserror", "zerocopy"] };
+
 const PATH: Reach = Reach {
-    members: &["sluice-wire", "sluice-tables"],
+    members: &["sluice-wire", "sluice-tables", "sluice-connections"],
     foreign: &[
+        "zerocopy",
         "thiserror",
         "arrayvec",
         "arc-swap",
@@ -71,7 +75,8 @@ const MODEL: Reach = Reach { members: &["sluice-wire", "sluice-tables"], foreign
 pub(crate) const CLOSED_TO_SHIM: &[&str] = &["tokio", "mio", "kube", "aya", "netlink-sys", "netlink-packet-core"];
 
 /// Folders of the pure crates, from the root of the workspace.
-pub(crate) const PURE_FOLDERS: &[&str] = &["vswitch/wire", "vswitch/tables", "vswitch/path", "control/model"];
+pub(crate) const PURE_FOLDERS: &[&str] =
+    &["vswitch/wire", "vswitch/tables", "vswitch/connections", "vswitch/path", "control/model"];
 
 /// Folders whose code may hold `unsafe`. The fuzz targets are a workspace of their own around `libfuzzer-sys`.
 pub(crate) const UNSAFE_FOLDERS: &[&str] = &["vswitch/xsk", "vswitch/ebpf", "tests/fuzz"];
@@ -81,6 +86,7 @@ pub(crate) fn layer(name: &str) -> Option<Layer> {
     Some(match name {
         "sluice-wire" => Layer::Pure(&WIRE),
         "sluice-tables" => Layer::Pure(&TABLES),
+        "sluice-connections" => Layer::Pure(&CONNECTIONS),
         "sluice-path" => Layer::Pure(&PATH),
         "sluice-model" => Layer::Pure(&MODEL),
         "sluice-cni-protocol" => Layer::Protocol,
