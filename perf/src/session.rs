@@ -34,6 +34,7 @@ impl Session {
             agent.set(setting)?;
         }
         let options = UpOptions {
+            underlay: false,
             name: self.name.clone(),
             manifests: manifests.to_owned(),
             binaries: Binaries::find()?,

@@ -45,6 +45,8 @@ pub(crate) enum LabCommand {
     Exec(ExecArgs),
     /// Run a command on a node.
     Node(NodeArgs),
+    /// Run a command outside the cluster, at the other end of the nodes' wire.
+    Outside(OutsideArgs),
     /// Show nodes, pods, addresses, namespaces, processes, sockets.
     Status(LabStatusArgs),
     /// Remove a lab with everything of it, also one that a crash left half made.
@@ -68,6 +70,9 @@ pub(crate) struct UpArgs {
     /// Cores for each node's switch [default: the machine's last]
     #[arg(long, value_name = "N,..", value_delimiter = ',')]
     pub(crate) cores: Vec<usize>,
+    /// Join the nodes by a wire of MTU 1500, with an outside behind it; their InternalIPs must be in one network.
+    #[arg(long)]
+    pub(crate) underlay: bool,
     /// A setting of every agent, such as superFrames=off or features.txMetadata=off.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -93,6 +98,15 @@ pub(crate) struct NodeArgs {
     pub(crate) lab: LabSelector,
     /// The node.
     pub(crate) node: String,
+    /// The command with its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OutsideArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabSelector,
     /// The command with its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,

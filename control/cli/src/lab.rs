@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use sluice_lab::{AgentSettings, Binaries, LabError, LabName, LabStatus, Stop, UpOptions};
 
-use crate::args::{DownArgs, ExecArgs, LabCommand, LabStatusArgs, NodeArgs, UpArgs};
+use crate::args::{DownArgs, ExecArgs, LabCommand, LabStatusArgs, NodeArgs, OutsideArgs, UpArgs};
 use crate::table;
 
 /// What a shell answers for a command that is not there, and for one it may not run.
@@ -18,18 +18,20 @@ pub(crate) fn run(command: LabCommand) -> Result<ExitCode> {
         LabCommand::Up(args) => up(args),
         LabCommand::Exec(args) => exec(&args),
         LabCommand::Node(args) => node(&args),
+        LabCommand::Outside(args) => outside(&args),
         LabCommand::Status(args) => status(&args),
         LabCommand::Down(args) => down(&args),
     }
 }
 
 fn up(args: UpArgs) -> Result<ExitCode> {
-    let UpArgs { lab, manifests, cores, set } = args;
+    let UpArgs { lab, manifests, cores, underlay, set } = args;
     let mut agent = AgentSettings { cores, ..AgentSettings::default() };
     for setting in &set {
         agent.set(setting)?;
     }
-    let options = UpOptions { name: lab.name, manifests, binaries: Binaries::find()?, agent, stop: Stop::default() };
+    let binaries = Binaries::find()?;
+    let options = UpOptions { name: lab.name, manifests, binaries, underlay, agent, stop: Stop::default() };
     let changes = sluice_lab::up(&options, &mut |change| println!("{change}"))?;
     let name = &options.name;
     match changes.len() {
@@ -48,6 +50,14 @@ fn exec(args: &ExecArgs) -> Result<ExitCode> {
 fn node(args: &NodeArgs) -> Result<ExitCode> {
     let record = sluice_lab::record(&args.lab.name)?;
     become_command(&record.node(&args.lab.name, &args.node)?.netns, &args.command)
+}
+
+fn outside(args: &OutsideArgs) -> Result<ExitCode> {
+    let name = &args.lab.name;
+    let Some(underlay) = sluice_lab::record(name)?.underlay else {
+        anyhow::bail!("lab {name} has no outside; make it with `sluice lab up --underlay`");
+    };
+    become_command(&underlay.outside, &args.command)
 }
 
 /// Replaces this process; comes back only with the reason why not.

@@ -59,6 +59,12 @@ pub enum LabError {
         /// The lab.
         name: String,
     },
+    /// The lab was made with a wire between its nodes and is now wanted without, or the other way round.
+    #[error("lab {name} is up and differs in its underlay; take it down first with `sluice lab down{}`", name_option(.name))]
+    OtherWire {
+        /// The lab.
+        name: String,
+    },
     /// There is no lab of this name.
     #[error("lab {name} is not up; start it with `sluice lab up{}`", name_option(.name))]
     NotUp {

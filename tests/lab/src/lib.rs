@@ -3,6 +3,7 @@
 //! ```text
 //! manifests in DIR -> Topology -> up: per node  namespace + sluiced in it
 //!                                     per pod   namespace + sluice-cni ADD, run in the node's namespace
+//!                                     on request  a wire that joins the nodes, and an outside behind it
 //! ```
 //!
 //! What a lab consists of is written to `/run/sluice-lab/NAME/lab.json` before it is made, so that [`down`] also
@@ -28,6 +29,7 @@ mod record;
 mod status;
 mod stop;
 mod topology;
+mod underlay;
 mod up;
 
 pub use agent::AgentSettings;
@@ -41,4 +43,5 @@ pub use process::ProcessId;
 pub use record::{NodeRecord, PodAttachment, PodRecord, Record};
 pub use status::{LabStatus, NodeStatus, PodStatus, agent_status, labs, record, status};
 pub use stop::Stop;
+pub use underlay::{BEYOND_V4, BEYOND_V6, UPLINK, UnderlayRecord};
 pub use up::{Change, UpOptions, up};

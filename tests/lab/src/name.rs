@@ -25,6 +25,16 @@ impl LabName {
         format!("slu-{self}-{node}")
     }
 
+    /// Name of the namespace with the wire between the nodes. No Kubernetes name has an underscore.
+    pub fn underlay_netns(&self) -> String {
+        format!("slu-{self}-_underlay")
+    }
+
+    /// Name of the namespace that plays what is outside the cluster.
+    pub fn outside_netns(&self) -> String {
+        format!("slu-{self}-_outside")
+    }
+
     /// Name of the namespace that plays a pod.
     pub fn pod_netns(&self, namespace: &str, pod: &str) -> String {
         format!("slu-{self}-{namespace}-{pod}")

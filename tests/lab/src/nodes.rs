@@ -13,6 +13,7 @@ use crate::inhabitants;
 use crate::process::{ProcessId, end_all};
 use crate::record::NodeRecord;
 use crate::topology::Node;
+use crate::underlay::UPLINK;
 use crate::up::{Change, Running};
 
 /// Brings one node to where the manifests want it, its agent running and ready.
@@ -26,9 +27,19 @@ pub(crate) fn raise(running: &mut Running<'_>, name: &str, node: &Node) -> Resul
     running.save()?;
 
     let netns = open_or_create(&node.netns)?;
-    furnish(&netns, &node.addresses, &surplus)?;
+    match &running.record.underlay {
+        Some(underlay) => {
+            underlay.join(name, &netns, &node.addresses)?;
+            underlay.take(&netns, &surplus)?;
+        }
+        None => furnish(&netns, &node.addresses, &surplus)?,
+    }
     let layout = running.layout;
-    let changed = agent::configure(&running.options.agent, layout, name, &running.record.manifests)?;
+    let mut settings = running.options.agent.clone();
+    if running.record.underlay.is_some() {
+        settings.set.entry("uplink.device".to_owned()).or_insert_with(|| UPLINK.into());
+    }
+    let changed = agent::configure(&settings, layout, name, &running.record.manifests)?;
     if let Some(agent) = agent {
         let watched = Watched::Earlier(agent);
         if !changed && matches!(agent::wait_ready(layout, name, watched, &running.options.stop)?, Readiness::Ready) {

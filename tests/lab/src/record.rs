@@ -12,6 +12,7 @@ use crate::error::LabError;
 use crate::layout::Layout;
 use crate::name::LabName;
 use crate::process::ProcessId;
+use crate::underlay::UnderlayRecord;
 
 /// Version of the file; another one is not read.
 const VERSION: u32 = 1;
@@ -25,6 +26,9 @@ pub struct Record {
     pub manifests: PathBuf,
     /// False from the beginning of an `up` to its good end.
     pub complete: bool,
+    /// The wire between the nodes, where there is one.
+    #[serde(default)]
+    pub underlay: Option<UnderlayRecord>,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeRecord>,
     /// The pods by `namespace/name`.
@@ -80,7 +84,14 @@ pub struct PodAttachment {
 impl Record {
     /// A lab with nothing in it.
     pub(crate) fn new(manifests: PathBuf) -> Self {
-        Self { version: VERSION, manifests, complete: false, nodes: BTreeMap::new(), pods: BTreeMap::new() }
+        Self {
+            version: VERSION,
+            manifests,
+            complete: false,
+            underlay: None,
+            nodes: BTreeMap::new(),
+            pods: BTreeMap::new(),
+        }
     }
 
     /// Reads a lab's record; none when there is no lab (or it was left before it had a record).
@@ -149,7 +160,8 @@ impl Record {
 
     /// The names of all network namespaces in the record.
     pub(crate) fn netns_names(&self) -> impl Iterator<Item = &String> {
-        self.nodes.values().map(|node| &node.netns).chain(self.pods.values().map(|pod| &pod.netns))
+        let wire = self.underlay.iter().flat_map(|underlay| [&underlay.netns, &underlay.outside]);
+        self.nodes.values().map(|node| &node.netns).chain(self.pods.values().map(|pod| &pod.netns)).chain(wire)
     }
 }
 

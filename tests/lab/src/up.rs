@@ -12,6 +12,7 @@ use crate::name::LabName;
 use crate::record::{PodAttachment, Record};
 use crate::stop::Stop;
 use crate::topology::Topology;
+use crate::underlay::UnderlayRecord;
 use crate::{nodes, pods};
 
 /// What lab to make.
@@ -23,6 +24,9 @@ pub struct UpOptions {
     pub manifests: PathBuf,
     /// The programs to run.
     pub binaries: Binaries,
+    /// Joins the nodes by a wire, with an outside behind it; each agent is told its device. Without it a node has no device but
+    /// its pods' and holds its addresses on its loopback.
+    pub underlay: bool,
     /// What the agents are told.
     pub agent: AgentSettings,
     /// Raised to stop between two steps.
@@ -120,11 +124,19 @@ pub fn up(options: &UpOptions, progress: &mut dyn FnMut(&Change)) -> Result<Vec<
     let layout = Layout::of(&options.name);
     let _lock = LabLock::create(&options.name, &layout)?;
     let mut record = Record::load(&options.name, &layout)?.unwrap_or_else(|| Record::new(manifests.clone()));
+    let wire = options.underlay.then(|| UnderlayRecord::of(&options.name, &topology)).transpose()?;
+    if !record.nodes.is_empty() && record.underlay.is_some() != wire.is_some() {
+        return Err(LabError::OtherWire { name: options.name.to_string() });
+    }
+    record.underlay = wire;
     record.manifests = manifests;
     record.complete = false;
     let mut running = Running { options, layout: &layout, record, changes: Vec::new(), progress };
     running.save()?;
     remove_surplus(&mut running, &topology)?;
+    if let Some(underlay) = &running.record.underlay {
+        underlay.raise()?;
+    }
     for (name, node) in &topology.nodes {
         nodes::raise(&mut running, name, node)?;
     }
