@@ -135,6 +135,6 @@ fn ports_of(error: &TablesError) -> Vec<PortId> {
         | TablesError::UnusableAddress { port, .. }
         | TablesError::PathMtuTooSmall { port, .. }
         | TablesError::LimitBelowPathMtu { port, .. } => vec![*port],
-        TablesError::OverlappingPodCidrs(..) => Vec::new(),
+        _ => Vec::new(),
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn run<'t>(tables: &'t Tables, packet: &Packet<'_>, parsed: Parsed) -
     match port.kind {
         PortKind::Pod => check_pod_source(tables, port, packet.head(), &ip)?,
         PortKind::Host => check_host_source(tables, ip.source)?,
+        PortKind::Uplink => return Err(DropReason::UnknownPort.into()),
     }
     Ok(Arrival { port, ip })
 }

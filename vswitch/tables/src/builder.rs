@@ -1,82 +1,22 @@
 //! The way into [`Tables`]: everything is collected, then checked as a whole.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
-use thiserror::Error;
 
-use crate::{Gateway, Port, PortId, PortKind, Tables, generation::Slot, hash::seeded};
+use crate::generation::Slot;
+use crate::hash::seeded;
+use crate::policy::NOT_ISOLATED;
+use crate::prefixes::Prefixes;
+use crate::{
+    Encapsulation, Gateway, Identities, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId, PortKind, Services, Tables,
+    TablesError, Tunnel, Underlay, is_unicast,
+};
 
 /// Smallest path MTU of a port in bytes: the least that IPv6 asks of a link (RFC 8200 section 5).
 pub const MIN_PATH_MTU: u16 = 1280;
-
-/// Why a generation was refused. The one before it goes on serving.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum TablesError {
-    /// Two ports have one id.
-    #[error("{0} is given twice: give every port an id of its own")]
-    DuplicatePort(PortId),
-    /// Two ports, or one port twice, claim an address.
-    #[error("address {address} belongs to {first} and to {second}: take it from one of them")]
-    DuplicateAddress {
-        /// The address in question.
-        address: IpAddr,
-        /// The port with the lower id.
-        first: PortId,
-        /// The port with the higher id.
-        second: PortId,
-    },
-    /// A generation can have one host port only.
-    #[error("{first} and {second} are both host ports: a node has one")]
-    TwoHostPorts {
-        /// The port with the lower id.
-        first: PortId,
-        /// The port with the higher id.
-        second: PortId,
-    },
-    /// A pod's address is outside every podCIDR, so nothing would route to it.
-    #[error("address {address} of {port} is in none of the node's podCIDRs: add the podCIDR or change the address")]
-    AddressOutsidePodCidrs {
-        /// The address in question.
-        address: IpAddr,
-        /// Its port.
-        port: PortId,
-    },
-    /// An address that no port may have, because no router forwards to it: this-network, loopback, link-local (the
-    /// gateway's among them), multicast, reserved, or an IPv4 address mapped into IPv6.
-    #[error("address {address} of {port} cannot be a port's: take a unicast address that is not link-local")]
-    UnusableAddress {
-        /// The address in question.
-        address: IpAddr,
-        /// Its port.
-        port: PortId,
-    },
-    /// A MAC that no port may have: all zero, multicast, or the gateway's.
-    #[error("MAC of {0} is zero, multicast or the gateway's: give the device a unicast MAC of its own")]
-    UnusableMac(PortId),
-    /// A path MTU below what IPv6 asks of a link.
-    #[error("path MTU {path_mtu} of {port} is below {MIN_PATH_MTU}: raise it")]
-    PathMtuTooSmall {
-        /// The port in question.
-        port: PortId,
-        /// The path MTU given, in bytes.
-        path_mtu: u16,
-    },
-    /// The device takes less than the path MTU promises.
-    #[error("{port} takes {max_l3_len} bytes but has a path MTU of {path_mtu}: lower the path MTU to what it takes")]
-    LimitBelowPathMtu {
-        /// The port in question.
-        port: PortId,
-        /// Largest IP packet the device takes, in bytes.
-        max_l3_len: u32,
-        /// The path MTU given, in bytes.
-        path_mtu: u16,
-    },
-    /// Two podCIDRs share addresses.
-    #[error("podCIDRs {0} and {1} overlap: a node's podCIDRs are disjoint")]
-    OverlappingPodCidrs(IpNet, IpNet),
-}
 
 /// Collects a generation.
 #[derive(Clone, Debug)]
@@ -86,13 +26,33 @@ pub struct TablesBuilder {
     gateway: Gateway,
     ports: Vec<Port>,
     pod_cidrs: Vec<IpNet>,
+    services: Arc<Services>,
+    identities: Arc<Identities>,
+    policies: Vec<(PortId, PodPolicy)>,
+    node: NodeEntry,
+    peers: Vec<Arc<Peer>>,
+    tunnel: Option<Tunnel>,
+    underlay: Arc<Underlay>,
 }
 
 impl TablesBuilder {
     /// An empty generation called `generation`, whose maps hash under `seed`.
     #[must_use]
     pub fn new(generation: u64, seed: u64) -> Self {
-        Self { generation, seed, gateway: Gateway::default(), ports: Vec::new(), pod_cidrs: Vec::new() }
+        Self {
+            generation,
+            seed,
+            gateway: Gateway::default(),
+            ports: Vec::new(),
+            pod_cidrs: Vec::new(),
+            services: Arc::default(),
+            identities: Arc::default(),
+            policies: Vec::new(),
+            node: NodeEntry::default(),
+            peers: Vec::new(),
+            tunnel: None,
+            underlay: Arc::default(),
+        }
     }
 
     /// Adds a port.
@@ -109,12 +69,62 @@ impl TablesBuilder {
         self
     }
 
+    /// The Services, built apart.
+    #[must_use]
+    pub fn services(mut self, services: Arc<Services>) -> Self {
+        self.services = services;
+        self
+    }
+
+    /// The identities of the cluster's pods.
+    #[must_use]
+    pub fn identities(mut self, identities: Arc<Identities>) -> Self {
+        self.identities = identities;
+        self
+    }
+
+    /// What the pod behind `port` may do. A pod that none is given for is not isolated.
+    #[must_use]
+    pub fn policy(mut self, port: PortId, policy: PodPolicy) -> Self {
+        self.policies.push((port, policy));
+        self
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn node(mut self, node: NodeEntry) -> Self {
+        self.node = node;
+        self
+    }
+
+    /// Adds a peer; the first is [`PeerId`] 0.
+    #[must_use]
+    pub fn peer(mut self, peer: impl Into<Arc<Peer>>) -> Self {
+        self.peers.push(peer.into());
+        self
+    }
+
+    /// This node's end of the tunnels.
+    #[must_use]
+    pub fn tunnel(mut self, tunnel: Tunnel) -> Self {
+        self.tunnel = Some(tunnel);
+        self
+    }
+
+    /// Routes and neighbours of the uplink.
+    #[must_use]
+    pub fn underlay(mut self, underlay: Arc<Underlay>) -> Self {
+        self.underlay = underlay;
+        self
+    }
+
     /// Checks the whole and makes it a generation.
     ///
     /// # Errors
     /// [`TablesError`] names the first object that does not fit, in order of port id.
     pub fn build(self) -> Result<Tables, TablesError> {
-        let Self { generation, seed, gateway, mut ports, pod_cidrs } = self;
+        let Self { generation, seed, gateway, mut ports, pod_cidrs, services, identities, policies, .. } = self;
+        let Self { node, peers, tunnel, underlay, .. } = self;
         check_pod_cidrs(&pod_cidrs)?;
         ports.sort_by_key(|port| port.id);
         if let Some(pair) = ports.windows(2).find(|pair| pair[0].id == pair[1].id) {
@@ -130,11 +140,24 @@ impl TablesBuilder {
             by_id: slots_by_id(&ports),
             by_v4: HashMap::with_capacity_and_hasher(ports.len(), seeded(seed)),
             by_v6: HashMap::with_capacity_and_hasher(ports.len(), seeded(seed)),
+            policies: policies_by_slot(&ports, policies),
+            uplinks: slots_of(&ports, PortKind::Uplink).collect(),
             ports,
             pod_cidrs,
             host,
+            services,
+            identities,
+            node_addresses: HashSet::with_capacity_and_hasher(node.addresses.len(), seeded(seed)),
+            node,
+            peers_by_pod: peers_by_pod(&peers),
+            peers_by_address: HashMap::with_capacity_and_hasher(peers.len() * 2, seeded(seed)),
+            peers,
+            tunnel: tunnel.filter(|tunnel| tunnel.encapsulation != Encapsulation::None),
+            underlay,
         };
         index_addresses(&mut tables)?;
+        tables.node_addresses.extend(tables.node.addresses.iter().copied());
+        index_peers(&mut tables);
         Ok(tables)
     }
 }
@@ -166,7 +189,7 @@ fn check_port(port: &Port, gateway: &Gateway, pod_cidrs: &[IpNet]) -> Result<(),
         });
     }
     for &address in &port.addresses {
-        if !is_usable(address) || gateway.has_address(address) {
+        if !is_unicast(address) || gateway.has_address(address) {
             return Err(TablesError::UnusableAddress { address, port: port.id });
         }
         if port.kind == PortKind::Pod && !pod_cidrs.iter().any(|cidr| cidr.contains(&address)) {
@@ -174,17 +197,6 @@ fn check_port(port: &Port, gateway: &Gateway, pod_cidrs: &[IpNet]) -> Result<(),
         }
     }
     Ok(())
-}
-
-/// The path relies on this: an address that has a port is not martian, so the path need not ask.
-fn is_usable(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => !matches!(v4.octets(), [0 | 127 | 224..=255, ..] | [169, 254, ..]),
-        IpAddr::V6(v6) => {
-            let mapped = v6.to_ipv4_mapped().is_some();
-            !(v6.is_unicast_link_local() || v6.is_multicast() || v6.is_loopback() || v6.is_unspecified() || mapped)
-        }
-    }
 }
 
 fn host_slot(ports: &[Port]) -> Result<Option<Slot>, TablesError> {
@@ -226,4 +238,39 @@ fn index_addresses(tables: &mut Tables) -> Result<(), TablesError> {
         }
     }
     Ok(())
+}
+
+fn slots_of(ports: &[Port], kind: PortKind) -> impl Iterator<Item = Slot> {
+    let of_kind = ports.iter().enumerate().filter(move |(_, port)| port.kind == kind);
+    of_kind.map(|(position, _)| slot(position))
+}
+
+fn policies_by_slot(ports: &[Port], policies: Vec<(PortId, PodPolicy)>) -> Vec<PodPolicy> {
+    let mut by_slot = vec![NOT_ISOLATED.clone(); ports.len()];
+    for (id, policy) in policies {
+        if let Ok(position) = ports.binary_search_by_key(&id, |port| port.id) {
+            by_slot[position] = policy;
+        }
+    }
+    by_slot
+}
+
+fn peers_by_pod(peers: &[Arc<Peer>]) -> Prefixes<PeerId> {
+    let cidrs = peers
+        .iter()
+        .enumerate()
+        .flat_map(|(position, peer)| peer.pod_cidrs.iter().map(move |cidr| (cidr.trunc(), peer_id(position))));
+    Prefixes::longest(cidrs)
+}
+
+fn index_peers(tables: &mut Tables) {
+    for (position, peer) in tables.peers.iter().enumerate() {
+        for &address in peer.addresses.iter().chain([&peer.tunnel]) {
+            tables.peers_by_address.insert(address, peer_id(position));
+        }
+    }
+}
+
+fn peer_id(position: usize) -> PeerId {
+    PeerId(u16::try_from(position).unwrap_or(u16::MAX))
 }

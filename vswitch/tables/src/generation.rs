@@ -1,11 +1,18 @@
 //! One generation of the tables, as the path reads it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 
-use crate::{Gateway, Port, PortId, hash::Seeded};
+use crate::hash::Seeded;
+use crate::policy::NOT_ISOLATED;
+use crate::prefixes::Prefixes;
+use crate::{
+    FrontendLookup, Gateway, Identities, Identity, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId, Services, Tunnel,
+    Underlay,
+};
 
 /// Position of a port in `Tables::ports`. At most 65 536 ports exist, so `u16` holds every position.
 pub(crate) type Slot = u16;
@@ -23,6 +30,18 @@ pub struct Tables {
     pub(crate) by_v6: HashMap<Ipv6Addr, Slot, Seeded>,
     pub(crate) pod_cidrs: Vec<IpNet>,
     pub(crate) host: Option<Slot>,
+    pub(crate) uplinks: Vec<Slot>,
+    pub(crate) services: Arc<Services>,
+    pub(crate) identities: Arc<Identities>,
+    /// By slot of the port.
+    pub(crate) policies: Vec<PodPolicy>,
+    pub(crate) node: NodeEntry,
+    pub(crate) node_addresses: HashSet<IpAddr, Seeded>,
+    pub(crate) peers: Vec<Arc<Peer>>,
+    pub(crate) peers_by_pod: Prefixes<PeerId>,
+    pub(crate) peers_by_address: HashMap<IpAddr, PeerId, Seeded>,
+    pub(crate) tunnel: Option<Tunnel>,
+    pub(crate) underlay: Arc<Underlay>,
 }
 
 impl Tables {
@@ -81,5 +100,103 @@ impl Tables {
     #[inline]
     pub fn host_port(&self) -> Option<&Port> {
         self.ports.get(usize::from(self.host?))
+    }
+
+    /// The first of the uplink's ports, by which its device is known; what leaves may leave by any.
+    #[must_use]
+    #[inline]
+    pub fn uplink(&self) -> Option<&Port> {
+        self.ports.get(usize::from(*self.uplinks.first()?))
+    }
+
+    /// The uplink's ports, one a queue of its device, ordered by id.
+    pub fn uplinks(&self) -> impl Iterator<Item = &Port> {
+        self.uplinks.iter().filter_map(|slot| self.ports.get(usize::from(*slot)))
+    }
+
+    /// The Services.
+    #[must_use]
+    #[inline]
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// What Service stands at `address`, `port` and `protocol`.
+    #[must_use]
+    #[inline]
+    pub fn frontend(&self, address: IpAddr, port: u16, protocol: u8) -> FrontendLookup<'_> {
+        self.services.frontend(address, port, protocol)
+    }
+
+    /// What the pod behind `port` may do; a port that no policy was given for is not isolated.
+    #[must_use]
+    #[inline]
+    pub fn policy(&self, port: PortId) -> &PodPolicy {
+        let slot = self.by_id.get(usize::from(port.0)).copied().flatten();
+        slot.and_then(|slot| self.policies.get(usize::from(slot))).unwrap_or(&NOT_ISOLATED)
+    }
+
+    /// The identity of the pod that has `address`, on this node or another.
+    #[must_use]
+    #[inline]
+    pub fn identity(&self, address: IpAddr) -> Option<Identity> {
+        self.identities.get(address)
+    }
+
+    /// This node.
+    #[must_use]
+    #[inline]
+    pub fn node(&self) -> &NodeEntry {
+        &self.node
+    }
+
+    /// Whether `address` is one of the node's own.
+    #[must_use]
+    #[inline]
+    pub fn is_node_address(&self, address: IpAddr) -> bool {
+        self.node_addresses.contains(&address)
+    }
+
+    /// This node's end of the tunnels; `None` where packets between nodes are not encapsulated.
+    #[must_use]
+    #[inline]
+    pub fn tunnel(&self) -> Option<&Tunnel> {
+        self.tunnel.as_ref()
+    }
+
+    /// The peer called `id`.
+    #[must_use]
+    #[inline]
+    pub fn peer(&self, id: PeerId) -> Option<&Peer> {
+        self.peers.get(usize::from(id.0)).map(AsRef::as_ref)
+    }
+
+    /// Every peer, ordered by id.
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = (PeerId, &Peer)> {
+        let numbered = |(position, peer): (usize, _)| (PeerId(u16::try_from(position).unwrap_or(u16::MAX)), peer);
+        self.peers.iter().map(AsRef::as_ref).enumerate().map(numbered)
+    }
+
+    /// The peer in whose podCIDRs the pod address `address` lies.
+    #[must_use]
+    #[inline]
+    pub fn peer_of(&self, address: IpAddr) -> Option<(PeerId, &Peer)> {
+        let id = *self.peers_by_pod.get(address)?;
+        Some((id, self.peer(id)?))
+    }
+
+    /// The peer whose own address `address` is, be it a node address or its end of the tunnel.
+    #[must_use]
+    #[inline]
+    pub fn peer_at(&self, address: IpAddr) -> Option<(PeerId, &Peer)> {
+        let id = *self.peers_by_address.get(&address)?;
+        Some((id, self.peer(id)?))
+    }
+
+    /// Routes and neighbours of the uplink.
+    #[must_use]
+    #[inline]
+    pub fn underlay(&self) -> &Arc<Underlay> {
+        &self.underlay
     }
 }

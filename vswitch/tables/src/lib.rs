@@ -10,16 +10,42 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod claims;
+mod destination;
+mod error;
+mod family;
 mod gateway;
 mod generation;
 mod hash;
 mod ids;
+mod node;
+mod peer;
+mod policy;
 mod port;
+mod prefixes;
 mod publish;
+mod services;
+mod tunnel;
+mod underlay;
+mod unicast;
 
-pub use builder::{MIN_PATH_MTU, TablesBuilder, TablesError};
+pub use builder::{MIN_PATH_MTU, TablesBuilder};
+pub use claims::{ClaimedPort, Claims, MasqueradeClaim, TunnelClaim};
+pub use destination::Destination;
+pub use error::TablesError;
+pub use family::Family;
 pub use gateway::{GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC, Gateway};
 pub use generation::Tables;
 pub use ids::{PortId, WorkerId};
+pub use node::{DEFAULT_MASQUERADE_PORTS, Masquerade, NodeEntry};
+pub use peer::{Peer, PeerId};
+pub use policy::{BadPortRange, Identities, Identity, PodPolicy, PortRange, Ports, Rules, RulesBuilder};
 pub use port::{Port, PortKind};
 pub use publish::{Publisher, Reader};
+pub use services::{
+    Backend, Backends, Choice, FrontendKey, FrontendKind, FrontendLookup, KnownBackend, MAX_AFFINITY_SECONDS, Service,
+    ServiceEntry, ServiceId, Services, ServicesBuilder, ServicesError,
+};
+pub use tunnel::{Encapsulation, Tunnel, tunnel_mac};
+pub use underlay::{Hop, NextHop, Underlay, UnderlayBuilder};
+pub(crate) use unicast::is_unicast;

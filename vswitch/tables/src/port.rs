@@ -13,6 +13,9 @@ pub enum PortKind {
     Pod,
     /// The node's own stack: it may speak from any address that is no pod's. At most one in a generation.
     Host,
+    /// A queue of the node's device to the network outside. It has no addresses: the node's are
+    /// [`crate::NodeEntry::addresses`]. Several may be in a generation.
+    Uplink,
 }
 
 /// One port as the path sees it.

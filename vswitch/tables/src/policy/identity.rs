@@ -1,0 +1,71 @@
+//! Identities: what policies know a pod by.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hashbrown::HashMap;
+
+use crate::hash::{Seeded, seeded};
+
+/// A namespace and a set of labels: pods that no selector can tell apart share one. The control side gives the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity(pub u32);
+
+/// The identity behind each address of the cluster's pods. Pods of the host network are not in it: they are nodes.
+/// Mutable for the control side, read-only once in an `Arc`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identities {
+    v4: HashMap<Ipv4Addr, Identity, Seeded>,
+    v6: HashMap<Ipv6Addr, Identity, Seeded>,
+}
+
+impl Identities {
+    /// No pod yet; the maps hash under `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { v4: HashMap::with_hasher(seeded(seed)), v6: HashMap::with_hasher(seeded(seed)) }
+    }
+
+    /// Gives `address` an identity; returns the one it had.
+    pub fn insert(&mut self, address: IpAddr, identity: Identity) -> Option<Identity> {
+        match address {
+            IpAddr::V4(v4) => self.v4.insert(v4, identity),
+            IpAddr::V6(v6) => self.v6.insert(v6, identity),
+        }
+    }
+
+    /// Forgets `address`; returns the identity it had.
+    pub fn remove(&mut self, address: IpAddr) -> Option<Identity> {
+        match address {
+            IpAddr::V4(v4) => self.v4.remove(&v4),
+            IpAddr::V6(v6) => self.v6.remove(&v6),
+        }
+    }
+
+    /// The identity behind `address`.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, address: IpAddr) -> Option<Identity> {
+        match address {
+            IpAddr::V4(v4) => self.v4.get(&v4).copied(),
+            IpAddr::V6(v6) => self.v6.get(&v6).copied(),
+        }
+    }
+
+    /// How many addresses are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for Identities {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}

@@ -1,0 +1,108 @@
+//! What one direction of one pod allows.
+
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use ipnet::IpNet;
+
+use super::blocks::{Block, resolve};
+use super::{Identity, Ports};
+use crate::hash::{Seeded, seeded};
+use crate::prefixes::Prefixes;
+
+/// The union of all rules of all policies that select a pod, in one direction. Rules that allow nothing are a pod that
+/// is shut.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    any: Ports,
+    by_identity: HashMap<Identity, Ports, Seeded>,
+    by_address: HashMap<IpAddr, Ports, Seeded>,
+    by_block: Prefixes<Ports>,
+}
+
+impl Eq for Rules {}
+
+impl Rules {
+    /// Whether a connection with `peer` at `port` of `protocol` is allowed. `identity` is the peer's if it is a pod's;
+    /// `port` is the destination's, whichever end the pod is.
+    #[must_use]
+    pub fn allows(&self, peer: IpAddr, identity: Option<Identity>, protocol: u8, port: u16) -> bool {
+        self.any.allow(protocol, port)
+            || identity
+                .and_then(|identity| self.by_identity.get(&identity))
+                .is_some_and(|ports| ports.allow(protocol, port))
+            || self.by_address.get(&peer).is_some_and(|ports| ports.allow(protocol, port))
+            || self.by_block.get(peer).is_some_and(|ports| ports.allow(protocol, port))
+    }
+
+    /// Whether nothing at all is allowed.
+    #[must_use]
+    pub fn is_shut(&self) -> bool {
+        self.any.is_none() && self.by_identity.is_empty() && self.by_address.is_empty() && self.by_block.is_empty()
+    }
+}
+
+/// Collects rules. What is given for one peer twice is united.
+#[derive(Clone, Debug)]
+pub struct RulesBuilder {
+    any: Ports,
+    by_identity: HashMap<Identity, Ports, Seeded>,
+    by_address: HashMap<IpAddr, Ports, Seeded>,
+    blocks: Vec<Block>,
+}
+
+impl RulesBuilder {
+    /// Rules that allow nothing yet; maps hash under `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            any: Ports::none(),
+            by_identity: HashMap::with_hasher(seeded(seed)),
+            by_address: HashMap::with_hasher(seeded(seed)),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Allows `ports` with every peer.
+    #[must_use]
+    pub fn any(mut self, ports: &Ports) -> Self {
+        self.any = self.any.union(ports);
+        self
+    }
+
+    /// Allows `ports` with the pods of `identity`.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity, ports: &Ports) -> Self {
+        add(&mut self.by_identity, identity, ports);
+        self
+    }
+
+    /// Allows `ports` with one address: named ports that pods of one identity map each in their own way.
+    #[must_use]
+    pub fn address(mut self, address: IpAddr, ports: &Ports) -> Self {
+        add(&mut self.by_address, address, ports);
+        self
+    }
+
+    /// Allows `ports` with the addresses of `cidr` that are in no prefix of `except`, whoever owns them.
+    #[must_use]
+    pub fn block(mut self, cidr: IpNet, except: &[IpNet], ports: &Ports) -> Self {
+        self.blocks.push(Block { cidr, except: except.to_vec(), ports: ports.clone() });
+        self
+    }
+
+    /// Makes them rules.
+    #[must_use]
+    pub fn build(self) -> Rules {
+        let Self { any, by_identity, by_address, blocks } = self;
+        Rules { any, by_identity, by_address, by_block: resolve(&blocks) }
+    }
+}
+
+/// A key that is allowed nothing is left out, so that rules are equal if they allow the same in the same way.
+fn add<K: core::hash::Hash + Eq>(map: &mut HashMap<K, Ports, Seeded>, key: K, ports: &Ports) {
+    if !ports.is_none() {
+        let entry = map.entry(key).or_default();
+        *entry = entry.union(ports);
+    }
+}
