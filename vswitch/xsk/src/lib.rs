@@ -19,6 +19,7 @@
 //! | [`statistics`] | what a port counts |
 //! | `level` | how many frames a port keeps on its fill ring |
 //! | [`features`] | what this kernel can do, and what configuration forbids |
+//! | [`shared_words`] | words in a file that outlive the process: not for packets, but for what is remembered of them |
 //! | `pair` | (feature) a port over plain memory and the kernel's end of it |
 //!
 //! # Safety argument
@@ -49,6 +50,7 @@ pub mod pair;
 pub mod pool;
 pub mod port;
 pub mod ring;
+pub mod shared_words;
 pub mod socket;
 pub mod statistics;
 pub mod umem;
@@ -58,6 +60,7 @@ pub use frame::{Burst, Frame, Packet, Segment};
 pub use offload::Partial;
 pub use pool::Pool;
 pub use port::{Port, Refused};
+pub use shared_words::{SharedWords, SharedWordsError};
 pub use socket::{BindConfig, BindError, CopyMode};
 pub use statistics::Statistics;
 pub use umem::{HugePages, Umem, UmemConfig, UmemError};
