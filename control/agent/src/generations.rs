@@ -59,7 +59,7 @@ fn random_seed() -> u64 {
 impl Generations {
     /// Generations of a node of which nothing but the host port is known yet.
     pub(crate) fn new(node: NodeName, host: HostPort, shape: Shape) -> Self {
-        let node = Node { name: node, labels: Default::default(), pod_cidrs: Vec::new(), internal_ips: Vec::new() };
+        let node = Node::named(node);
         let inner = Inner { last: 0, node, refused: None };
         Self { seed: random_seed(), host, shape, inner: Mutex::new(inner) }
     }

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use crate::fault::{Fault, FieldPath, LabelPart, Problem, Subject};
 use crate::name::{NameError, NamespaceName, check_subdomain};
+use crate::node::is_reachable;
 use crate::object::{Kind, Labels};
 use crate::protocol::Protocol;
 use crate::raw::Metadata;
+use crate::timestamp::Timestamp;
 
 /// Gathers the faults of one object.
 pub(crate) struct Check {
@@ -81,6 +83,41 @@ impl Check {
         match text.parse() {
             Ok(address) => Some(address),
             Err(_) => self.fault(field, Problem::NotAnAddress { value: text.to_owned() }),
+        }
+    }
+
+    /// An address as above that another host could have: unicast and not link-local.
+    pub(crate) fn reachable(&mut self, field: FieldPath, written: Option<&str>) -> Option<IpAddr> {
+        let value = self.address(field.clone(), written)?;
+        if is_reachable(value) { Some(value) } else { self.fault(field, Problem::NotUnicast { value }) }
+    }
+
+    /// `metadata.creationTimestamp`; an empty one is a missing one.
+    pub(crate) fn created(&mut self, metadata: &Metadata) -> Option<Timestamp> {
+        self.time(FieldPath::of(&["metadata", "creationTimestamp"]), metadata.creation_timestamp.as_deref())
+    }
+
+    /// A time that need not be there.
+    pub(crate) fn time(&mut self, field: FieldPath, written: Option<&str>) -> Option<Timestamp> {
+        let text = written.filter(|text| !text.is_empty())?;
+        match Timestamp::parse(text) {
+            Some(time) => Some(time),
+            None => self.fault(field, Problem::NotATime { value: text.to_owned() }),
+        }
+    }
+
+    /// One of a closed list of words; the first of them when none is written.
+    pub(crate) fn one_of<T: Copy>(
+        &mut self,
+        field: FieldPath,
+        written: Option<&str>,
+        words: &[(&str, T)],
+        allowed: &'static str,
+    ) -> Option<T> {
+        let Some(written) = written.filter(|text| !text.is_empty()) else { return words.first().map(|word| word.1) };
+        match words.iter().find(|(word, _)| *word == written) {
+            Some((_, value)) => Some(*value),
+            None => self.fault(field, Problem::NotOneOf { value: written.to_owned(), allowed }),
         }
     }
 

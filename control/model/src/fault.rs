@@ -183,17 +183,65 @@ pub enum Problem {
         /// The other node.
         node: NodeName,
     },
-    /// `spec.podCIDR` says something else than `spec.podCIDRs[0]`.
-    #[error("\"{value}\" is not the first of spec.podCIDRs (\"{first}\"); make them equal or leave one out")]
+    /// A field for one value says something else than the first of the field for several.
+    #[error("\"{value}\" is not the first of {list} (\"{first}\"); make them equal or leave one out")]
     NotFirst {
         /// As written.
         value: String,
-        /// What `podCIDRs` begins with.
+        /// The field for several.
+        list: &'static str,
+        /// What it begins with.
         first: String,
     },
     /// An address that no host can have.
     #[error("{value} is not an address that can be reached from another host")]
     NotUnicast {
+        /// As written.
+        value: IpAddr,
+    },
+    /// Nothing in a list that must hold something.
+    #[error("is empty; write at least one")]
+    Empty,
+    /// What an API server would have chosen is not there.
+    #[error("is missing; write one, because nothing but an API server chooses it")]
+    NotAllocated,
+    /// No point in time.
+    #[error("\"{value}\" is no time; write it as 2026-01-31T09:00:00Z")]
+    NotATime {
+        /// As written.
+        value: String,
+    },
+    /// Not a port's name.
+    #[error("\"{value}\" is no name of a port: at most 15 lower case letters, digits and '-', one letter among them")]
+    BadPortName {
+        /// As written.
+        value: String,
+    },
+    /// The same port or the same name of a port a second time in one object.
+    #[error("\"{value}\" is there twice; give each port its own")]
+    DuplicateOf {
+        /// The port or the name.
+        value: String,
+    },
+    /// A number outside the range that the API allows.
+    #[error("{value} is outside {least} to {most}")]
+    OutOfRange {
+        /// As written.
+        value: i64,
+        /// The least allowed.
+        least: i64,
+        /// The most allowed.
+        most: i64,
+    },
+    /// Not the address of an Ethernet device.
+    #[error("\"{value}\" is no MAC address of one device; write it as 02:53:c0:00:02:01")]
+    NotAMac {
+        /// As written.
+        value: String,
+    },
+    /// An address of one family where the other one is due.
+    #[error("{value} is not of the family that addressType names")]
+    OtherFamily {
         /// As written.
         value: IpAddr,
     },

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use sluice_wire::MacAddr;
 
 use crate::check::Check;
 use crate::fault::{Fault, FieldPath, Problem};
@@ -23,9 +24,45 @@ pub struct Node {
     pub pod_cidrs: Vec<IpNet>,
     /// Its addresses of type `InternalIP`, in the order written.
     pub internal_ips: Vec<IpAddr>,
+    /// Its addresses of type `ExternalIP`, in the order written.
+    pub external_ips: Vec<IpAddr>,
+    /// Its name of type `Hostname`.
+    pub hostname: Option<String>,
+    /// The MAC its end of the tunnel has, where annotations say one.
+    pub tunnel_mac: Option<MacAddr>,
 }
 
+/// Label with the zone a node is in.
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+/// Annotation with the MAC of a node's end of the tunnel, where it is not the one that Sluice would take.
+const TUNNEL_MAC: &str = "sluice.io/tunnel-mac";
+/// Annotation in which Flannel tells the same: JSON with a `VtepMAC`.
+const FLANNEL_DATA: &str = "flannel.alpha.coreos.com/backend-data";
+
 impl Node {
+    /// A node of which nothing but the name is known.
+    pub fn named(name: NodeName) -> Node {
+        Node {
+            name,
+            labels: Labels::new(),
+            pod_cidrs: Vec::new(),
+            internal_ips: Vec::new(),
+            external_ips: Vec::new(),
+            hostname: None,
+            tunnel_mac: None,
+        }
+    }
+
+    /// The zone it is in.
+    pub fn zone(&self) -> Option<&str> {
+        self.labels.get(ZONE_LABEL).map(String::as_str).filter(|zone| !zone.is_empty())
+    }
+
+    /// All addresses of its status: those inside the cluster first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.internal_ips.iter().chain(&self.external_ips).copied()
+    }
+
     /// The node's own addresses in the pod network: the first usable one of each pod network.
     pub fn own_addresses(&self) -> Vec<IpAddr> {
         self.pod_cidrs.iter().filter_map(pod_cidr::first_usable).collect()
@@ -38,8 +75,39 @@ pub(crate) fn check(raw: &raw::Node) -> Result<Node, Vec<Fault>> {
     let name = check.name(&metadata, NodeName::new);
     let labels = check.labels(&metadata);
     let pod_cidrs = check_pod_cidrs(&mut check, &raw.spec.clone().unwrap_or_default());
-    let internal_ips = check_addresses(&mut check, &raw.status.clone().unwrap_or_default());
-    check.finish(name.map(|name| Node { name, labels, pod_cidrs, internal_ips }))
+    let tunnel_mac = check_tunnel_mac(&mut check, &metadata);
+    let status = raw.status.clone().unwrap_or_default();
+    let internal_ips = check_addresses(&mut check, &status, "InternalIP");
+    let external_ips = check_addresses(&mut check, &status, "ExternalIP");
+    let hostname = status.addresses.iter().flatten().find(|entry| entry.kind.as_deref() == Some("Hostname"));
+    let hostname = hostname.and_then(|entry| entry.address.clone());
+    check.finish(name.map(|name| Node { name, labels, pod_cidrs, internal_ips, external_ips, hostname, tunnel_mac }))
+}
+
+/// Sluice's own annotation, else Flannel's: nodes of both can be in one cluster.
+fn check_tunnel_mac(check: &mut Check, metadata: &raw::Metadata) -> Option<MacAddr> {
+    let annotation = |key: &str| metadata.annotations.as_ref()?.get(key)?.as_deref();
+    let (key, text) = match (annotation(TUNNEL_MAC), annotation(FLANNEL_DATA)) {
+        (Some(text), _) => (TUNNEL_MAC, text),
+        // Other backends of Flannel write other data, or "null".
+        (None, Some(data)) => (FLANNEL_DATA, vtep_mac(data)?),
+        (None, None) => return None,
+    };
+    match text.parse::<MacAddr>() {
+        Ok(mac) if mac.is_unicast() => Some(mac),
+        _ => {
+            let field = FieldPath::of(&["metadata", "annotations"]).key(key);
+            check.fault(field, Problem::NotAMac { value: text.to_owned() })
+        }
+    }
+}
+
+/// The text of `"VtepMAC"` in a JSON object. A quote inside any JSON text has a backslash before it, so the key with
+/// both its quotes can only be a key or a whole text.
+fn vtep_mac(data: &str) -> Option<&str> {
+    let (_, after) = data.split_once("\"VtepMAC\"")?;
+    let value = after.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    value.split_once('"').map(|(mac, _)| mac)
 }
 
 fn check_pod_cidrs(check: &mut Check, spec: &raw::NodeSpec) -> Vec<IpNet> {
@@ -52,7 +120,8 @@ fn check_pod_cidrs(check: &mut Check, spec: &raw::NodeSpec) -> Vec<IpNet> {
             if let (Some(value), Some(first)) = (value.filter(|value| !value.is_empty()), list.first())
                 && value != first
             {
-                let problem = Problem::NotFirst { value: value.to_owned(), first: first.clone() };
+                let problem =
+                    Problem::NotFirst { value: value.to_owned(), list: "spec.podCIDRs", first: first.clone() };
                 check.fault::<()>(single, problem);
             }
             list.iter().enumerate().map(|(index, value)| (several.clone().index(index), value.as_str())).collect()
@@ -75,33 +144,35 @@ fn check_pod_cidrs(check: &mut Check, spec: &raw::NodeSpec) -> Vec<IpNet> {
     networks
 }
 
-/// Only `InternalIP` is read; the other types are names and addresses for people.
-fn check_addresses(check: &mut Check, status: &raw::NodeStatus) -> Vec<IpAddr> {
+/// The addresses of one type; the other types are names for people.
+fn check_addresses(check: &mut Check, status: &raw::NodeStatus, kind: &str) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
     for (index, entry) in status.addresses.iter().flatten().enumerate() {
-        if entry.kind.as_deref() != Some("InternalIP") {
+        if entry.kind.as_deref() != Some(kind) {
             continue;
         }
         let field = FieldPath::of(&["status", "addresses"]).index(index).key("address");
-        let parsed = match entry.address.as_deref() {
-            None => Err(Problem::Missing),
-            Some(text) => text.parse().map_err(|_| Problem::NotAnAddress { value: text.to_owned() }),
-        };
-        match parsed {
-            Ok(value) if is_unicast(value) => addresses.push(value),
-            Ok(value) => {
-                check.fault::<()>(field, Problem::NotUnicast { value });
-            }
-            Err(problem) => {
-                check.fault::<()>(field, problem);
-            }
+        let Some(value) = check.address(field.clone(), entry.address.as_deref()) else { continue };
+        if is_unicast(value) {
+            addresses.push(value);
+        } else {
+            check.fault::<()>(field, Problem::NotUnicast { value });
         }
     }
     addresses
 }
 
 /// Whether a host beyond this one can have the address.
-pub(crate) fn is_unicast(address: IpAddr) -> bool {
+fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast)
+}
+
+/// Whether a host on another link can be reached at the address.
+pub(crate) fn is_reachable(address: IpAddr) -> bool {
+    let link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local() || matches!(v4.octets()[0], 0 | 240..),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
+    };
+    is_unicast(address) && !link_local
 }

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use crate::check::Check;
 use crate::fault::{Fault, FieldPath, Problem};
 use crate::name::{NodeName, PodName};
-use crate::node::is_unicast;
 use crate::object::{Kind, Labels};
 use crate::protocol::Protocol;
 use crate::raw;
@@ -159,10 +158,8 @@ fn check_addresses(check: &mut Check, status: &raw::PodStatus) -> Vec<IpAddr> {
     }
     let mut addresses: Vec<IpAddr> = Vec::new();
     for (field, text) in written.into_iter().filter(|(_, text)| !text.is_empty()) {
-        let Some(value) = check.address(field.clone(), Some(text)) else { continue };
-        if !is_unicast(value) {
-            check.fault::<()>(field, Problem::NotUnicast { value });
-        } else if let Some(&other) = addresses.iter().find(|other| other.is_ipv4() == value.is_ipv4()) {
+        let Some(value) = check.reachable(field.clone(), Some(text)) else { continue };
+        if let Some(&other) = addresses.iter().find(|other| other.is_ipv4() == value.is_ipv4()) {
             check.fault::<()>(field, Problem::SecondOfFamily { value, other });
         } else {
             addresses.push(value);
