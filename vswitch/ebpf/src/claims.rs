@@ -6,6 +6,7 @@ use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, HashMap, LpmTrie, MapData, MapError};
 use ipnet::IpNet;
+use sluice_tables::Claims;
 
 use crate::EbpfError;
 use crate::error::load_error;
@@ -52,6 +53,31 @@ pub(crate) struct Claimed {
     pub(crate) nodes: BTreeMap<IpAddr, u32>,
     /// Protocol and port.
     pub(crate) ports: BTreeSet<(u8, u16)>,
+}
+
+impl From<&Claims> for Claimed {
+    fn from(claims: &Claims) -> Claimed {
+        let mut nodes: BTreeMap<IpAddr, u32> = BTreeMap::new();
+        let mut mark = |address: IpAddr, flag| *nodes.entry(address).or_default() |= flag;
+        claims.node_addresses.iter().for_each(|address| mark(*address, flag::NODE_PORTS));
+        claims.tunnel.iter().for_each(|tunnel| mark(tunnel.local, flag::TUNNEL));
+        claims
+            .masquerade
+            .iter()
+            .flat_map(|claim| &claim.addresses)
+            .for_each(|address| mark(*address, flag::MASQUERADE));
+        let settings = Settings {
+            tunnel_port: claims.tunnel.map_or(0, |tunnel| tunnel.port),
+            masquerade: claims.masquerade.as_ref().map_or(Settings::default().masquerade, |claim| claim.ports),
+            fragments: claims.fragments,
+        };
+        Claimed {
+            settings,
+            prefixes: claims.networks.iter().map(IpNet::trunc).collect(),
+            nodes,
+            ports: claims.ports.iter().map(|claim| (claim.protocol, claim.port)).collect(),
+        }
+    }
 }
 
 /// The maps, and what is known to be in them.
@@ -186,4 +212,39 @@ fn failed(what: impl std::fmt::Display, source: MapError) -> EbpfError {
 
 fn failed_port(protocol: u8, port: u16, source: MapError) -> EbpfError {
     failed(format_args!("node port {port} of protocol {protocol}"), source)
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_tables::{ClaimedPort, MasqueradeClaim, TunnelClaim};
+
+    use super::*;
+
+    #[test]
+    fn one_address_may_be_claimed_for_several_reasons() {
+        let node: IpAddr = "192.0.2.1".parse().expect("an address");
+        let other: IpAddr = "2001:db8::1".parse().expect("an address");
+        let claimed = Claimed::from(&Claims {
+            tunnel: Some(TunnelClaim { local: node, port: 4789 }),
+            networks: vec!["10.96.1.2/12".parse().expect("a prefix")],
+            node_addresses: vec![node, other],
+            ports: vec![ClaimedPort { protocol: 6, port: 30_000 }, ClaimedPort { protocol: 17, port: 30_000 }],
+            masquerade: Some(MasqueradeClaim { addresses: vec![node], ports: (61_000, 65_535) }),
+            fragments: true,
+            icmp_errors: true,
+        });
+        assert_eq!(claimed.nodes[&node], flag::MASQUERADE | flag::NODE_PORTS | flag::TUNNEL);
+        assert_eq!(claimed.nodes[&other], flag::NODE_PORTS);
+        assert_eq!(claimed.settings.words(), [4789, 61_000, 65_535, 1]);
+        assert_eq!(claimed.prefixes.first().expect("the prefix").to_string(), "10.96.0.0/12", "host bits are cut off");
+        assert_eq!(claimed.ports.len(), 2);
+    }
+
+    #[test]
+    fn without_claims_no_port_is_in_the_masquerade_range() {
+        let claimed = Claimed::from(&Claims::default());
+        assert_eq!(claimed, Claimed::default());
+        let (first, last) = claimed.settings.masquerade;
+        assert!(first > last && claimed.settings.tunnel_port == 0);
+    }
 }

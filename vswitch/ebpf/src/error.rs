@@ -78,6 +78,13 @@ pub enum EbpfError {
     },
 }
 
-pub(crate) fn load_error(error: impl std::fmt::Display) -> EbpfError {
-    EbpfError::Load(error.to_string())
+/// With every cause: the outermost message alone does not say what is wrong.
+pub(crate) fn load_error(error: impl std::error::Error) -> EbpfError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        text.push_str(&format!(": {deeper}"));
+        cause = deeper.source();
+    }
+    EbpfError::Load(text)
 }

@@ -7,8 +7,8 @@
 //   (c) TCP, UDP and SCTP to a port claimed on a node address (NodePorts);
 //   (d) TCP, UDP and SCTP to a masquerade port at a masquerade address, and echo replies with such an identifier;
 //   (e) ICMP errors to a node address whose quoted packet was sent by the switch as one of the above;
-//   (f) fragments to a node address, first and later ones alike, while the configuration says that the switch may be meant:
-//       a datagram's parts must not be parted. The switch gives the host back what was the host's.
+//   (f) fragments to such a node address, first and later ones alike, while the settings say so: later ones show no port, and
+//       the parts of a datagram must not be parted. The switch gives the host back what is the host's.
 // Tagged, malformed and unknown packets pass, and so does a taken packet for which there is no socket: with the daemon gone
 // the uplink works as if this program had never been there.
 //
@@ -53,8 +53,8 @@ enum kind {
 
 struct uplink {
 	__u32 slot;
-	__u8 mac[ETH_ALEN];
-	__u8 pad[2];
+	__u16 mac[3]; // as it lies in a packet
+	__u16 pad;
 };
 
 struct settings {
@@ -332,7 +332,7 @@ static __always_inline enum kind of_node(struct xdp_md *context, __u32 flags, co
 
 	if (!set)
 		return PASSED;
-	if (transport->fragment && set->fragments)
+	if (transport->fragment && set->fragments && flags & (MASQUERADE | NODE_PORTS))
 		return TAKEN_FRAGMENT;
 	if (transport->later)
 		return PASSED;
@@ -398,6 +398,14 @@ static __always_inline enum kind of_ipv6(struct xdp_md *context, __u32 len, void
 	return of_node(context, *flags, &transport, true);
 }
 
+// Not memcmp, which clang makes a call of for data that may be unaligned.
+static __always_inline bool is_sent_to(const struct ethhdr *ethernet, const struct uplink *uplink)
+{
+	const __u16 *mac = (const __u16 *)ethernet->h_dest;
+
+	return mac[0] == uplink->mac[0] && mac[1] == uplink->mac[1] && mac[2] == uplink->mac[2];
+}
+
 static __always_inline void count(__u32 kind)
 {
 	__u64 *counter = bpf_map_lookup_elem(&counters, &kind);
@@ -422,7 +430,7 @@ int uplink(struct xdp_md *context)
 	if (!uplink)
 		return XDP_PASS;
 	// Also broadcast and multicast: those are the node's.
-	if (!__builtin_memcmp(ethernet->h_dest, uplink->mac, ETH_ALEN)) {
+	if (is_sent_to(ethernet, uplink)) {
 		__u32 len = bpf_xdp_get_buff_len(context);
 
 		if (ethernet->h_proto == bpf_htons(ETH_P_IP))

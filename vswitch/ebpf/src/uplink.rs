@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData, PerCpuArray, XskMap};
 use aya::programs::xdp::XdpLinkId;
+use sluice_tables::Claims;
 use sluice_wire::MacAddr;
 
 use crate::attach::{attach, detach, load_program};
@@ -120,6 +121,16 @@ impl Uplink {
         let place = attachment.slot * MAX_QUEUES + queue;
         let set = self.inner().sockets.set(place, socket.as_raw_fd(), 0);
         set.map_err(|source| EbpfError::Register { ifindex, source: Box::new(source) })
+    }
+
+    /// Takes what `claims` say from now on, and nothing else: [`sluice_tables::Tables::claims`] of a generation that has just been
+    /// published, so that nothing is taken which cannot be handled. Only what differs from the last time is touched; what is no
+    /// longer claimed goes first.
+    ///
+    /// # Errors
+    /// [`EbpfError::Claim`], the first of them. All else is in force; the same call tries the rest again.
+    pub fn claim(&self, claims: &Claims) -> Result<(), EbpfError> {
+        self.inner().claims.apply(&claims.into())
     }
 
     /// What the program did with packets so far, of all uplinks together.
