@@ -126,7 +126,12 @@ impl Dataplane {
             Idle::Poll => IdlePolicy::Poll,
             Idle::Adaptive => IdlePolicy::default(),
         };
-        let switch_config = SwitchConfig { cores: config.cores.clone(), idle, path: PathConfig::default() };
+        let switch_config = SwitchConfig {
+            cores: config.cores.clone(),
+            idle,
+            path: PathConfig::default(),
+            shared: Arc::default(),
+        };
         let switch = Switch::start(switch_config, Arc::clone(&umem), &publisher)?;
         Ok(Self {
             switch,

@@ -1,5 +1,7 @@
 //! The path with everything around it that a worker has, in plain memory.
 
+use std::sync::Arc;
+
 use sluice_path::{Checksum, Counts, DropReason, Packet, Path, PathConfig, Time, Verdict};
 use sluice_tables::{PortId, Publisher, Reader};
 
@@ -49,7 +51,7 @@ impl Switch {
     pub fn with_config(node: &Node, config: PathConfig) -> Self {
         let publisher = Publisher::new(node.tables(0));
         let reader = publisher.reader();
-        let path = Path::new(config);
+        let path = Path::new(config, Arc::default());
         Self { path, publisher, reader, counts: Counts::new(), generation: 0, clock: Clock::default() }
     }
 

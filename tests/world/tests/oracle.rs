@@ -294,7 +294,7 @@ fn a_change_of_the_pods_holds_from_the_next_burst_on() {
 #[test]
 fn a_spoofing_flood_reaches_nobody_and_costs_no_errors() {
     let node = Node::with_pods([2, 3]);
-    let config = PathConfig { icmp_errors: ErrorRate { per_second: 0, burst: 1 } };
+    let config = PathConfig { icmp_errors: ErrorRate { per_second: 0, burst: 1 }, ..PathConfig::default() };
     let mut switch = Switch::with_config(&node, config);
     let [a, b] = [2, 3].map(Pod::number);
     for round in 0..10_000_u16 {

@@ -42,9 +42,6 @@ mod fragments;
 mod related;
 #[allow(dead_code, reason = "the stages that call it are being written")]
 mod translate;
-#[allow(dead_code, reason = "stands in for the tables' own")]
-mod tunnel;
-mod tuple;
 
 // What the worker does with super-frames: cutting one that must not leave whole, making one of segments.
 mod join;
@@ -54,6 +51,8 @@ mod budget;
 mod counts;
 mod drop_reason;
 mod packet;
+mod park;
+mod shared;
 mod time;
 
 #[cfg(test)]
@@ -64,6 +63,8 @@ pub use counts::Counts;
 pub use drop_reason::DropReason;
 pub use join::Join;
 pub use packet::{Checksum, Packet, Verdict};
+pub use park::{PARKED, Release};
 pub use segment::{Cut, CutTo};
+pub use shared::{Shared, SharedConfig};
 pub use time::Time;
-pub use walk::{PARKED, Path, PathConfig, Release, STAGES};
+pub use walk::{Path, PathConfig, STAGES};

@@ -38,7 +38,7 @@ pub(crate) fn run<'t>(tables: &'t Tables, packet: &Packet<'_>, parsed: Parsed) -
     check_destination_mac(tables, ip.headers.destination_mac)?;
     match port.kind {
         PortKind::Pod => check_pod_source(tables, port, packet.head(), &ip)?,
-        PortKind::Host => check_host_source(tables, ip.source)?,
+        PortKind::Host | PortKind::Uplink => check_host_source(tables, ip.source)?,
         PortKind::Uplink => return Err(DropReason::UnknownPort.into()),
     }
     Ok(Arrival { port, ip })

@@ -4,7 +4,7 @@ use core::fmt;
 
 use sluice_tables::PortId;
 
-use crate::DropReason;
+use crate::{CutTo, DropReason};
 
 /// State of the layer 4 checksum of a packet that is forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Packet<'f> {
     total_len: usize,
     port: PortId,
     verdict: Verdict,
-    cut_to: Option<u16>,
+    cut_to: Option<CutTo>,
 }
 
 impl<'f> Packet<'f> {
@@ -122,17 +122,16 @@ impl<'f> Packet<'f> {
         self.verdict
     }
 
-    /// Set on a TCP super-frame that is forwarded but must not leave whole: the longest IP packet that its segments may
-    /// be, in bytes. See [`crate::Cut`].
+    /// Set on a TCP super-frame that is forwarded but must not leave whole: what its segments may be. See [`crate::Cut`].
     #[must_use]
     #[inline]
-    pub fn cut_to(&self) -> Option<u16> {
+    pub fn cut_to(&self) -> Option<CutTo> {
         self.cut_to
     }
 
     #[inline]
-    pub(crate) fn cut(&mut self, mtu: Option<u16>) {
-        self.cut_to = mtu;
+    pub(crate) fn cut(&mut self, to: Option<CutTo>) {
+        self.cut_to = to;
     }
 
     #[inline]

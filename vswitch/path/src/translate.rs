@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 
+use sluice_connections::Tuple;
 use sluice_wire::parse::{Fragment, Headers, L3};
 use sluice_wire::{checksum, icmpv4, icmpv6, ipv4, ipv6, protocol, sctp, tcp, udp};
 
 use crate::Checksum;
-use crate::tuple::Tuple;
 
 /// What a translation does to the sums over a packet: ones' complement differences, the same for every packet of a
 /// direction, so that a connection's record can hold them.

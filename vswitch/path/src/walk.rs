@@ -1,45 +1,57 @@
 //! The way of a packet: the one place that calls the stages.
 
-use sluice_tables::Tables;
+use std::sync::Arc;
+
+use sluice_tables::{Tables, WorkerId};
 
 use crate::budget::{Budget, ErrorRate};
 use crate::exit::Exit;
+use crate::park::Release;
+use crate::shared::Shared;
 use crate::{Checksum, Counts, DropReason, Packet, Time, Verdict, icmp, origin, parse, reply, rewrite, route, size};
 
 /// The stages in the order a packet passes them. `walk`, the modules of this crate and the sections of `docs/path.md`
 /// are held to it by a test.
 pub const STAGES: [&str; 5] = ["parse", "origin", "route", "size", "rewrite"];
 
-/// How many packets one path has parked at once at most; the slots are numbered from 0.
-pub const PARKED: usize = 64;
-
-/// What becomes of a parked packet.
+/// What of the path can be configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// Put it through the path again, as it came.
-    Run,
-    /// Give its frames back. The path has counted it.
-    Drop(DropReason),
+pub struct PathConfig {
+    /// How many ICMP errors and resets this worker may send.
+    pub icmp_errors: ErrorRate,
+    /// From this the choice among backends and the hashes of the path's own maps follow. A secret, so that nobody outside
+    /// can choose what collides; equal seeds make equal runs.
+    pub seed: u64,
+    /// The worker whose path this is: of the uplink's ports it sends by its own.
+    pub worker: WorkerId,
+    /// Whether a client of a TCP connection is sent a reset when its endpoint has been removed.
+    pub reset_removed: bool,
 }
 
-/// What of the path can be configured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PathConfig {
-    /// How many ICMP errors this worker may send.
-    pub icmp_errors: ErrorRate,
+impl Default for PathConfig {
+    fn default() -> Self {
+        Self { icmp_errors: ErrorRate::default(), seed: 0, worker: WorkerId(0), reset_removed: true }
+    }
 }
 
 /// The path of one worker: what it remembers from burst to burst.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Path {
     errors: Budget,
+    shared: Arc<Shared>,
 }
 
 impl Path {
     /// A path that has seen no packet.
     #[must_use]
-    pub fn new(config: PathConfig) -> Self {
-        Self { errors: Budget::new(config.icmp_errors) }
+    pub fn new(config: PathConfig, shared: Arc<Shared>) -> Self {
+        Self { errors: Budget::new(config.icmp_errors), shared }
+    }
+
+    /// What all paths share.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Decides on every packet of `burst`. `now` and `tables` hold for all of it.
@@ -123,7 +135,7 @@ fn walk<'t>(tables: &'t Tables, packet: &mut Packet<'_>) -> Result<Verdict, Exit
     let arrival = origin::run(tables, packet, parsed)?;
     let egress = route::run(tables, packet, &arrival)?;
     let cut_to = size::run(packet, &arrival, egress)?;
-    packet.cut(cut_to);
+    packet.cut(cut_to.map(Into::into));
     Ok(rewrite::run(packet, &arrival, egress, tables.gateway()))
 }
 

@@ -1,6 +1,6 @@
 //! Cutting a super-frame into segments for a port whose receiver goes on to a wire: new frames, the payload copied once.
 use arrayvec::ArrayVec;
-use sluice_path::{Checksum, Cut};
+use sluice_path::{Checksum, Cut, CutTo};
 use sluice_xsk::{CHUNK_SIZE, HEADROOM, MAX_SEGMENTS, Partial, Pool, Segment, Umem};
 
 use crate::transmit::Chain;
@@ -23,9 +23,9 @@ pub(crate) struct Cutter<'a> {
 
 impl<'a> Cutter<'a> {
     /// `None` for a packet that is no whole TCP segment.
-    pub(crate) fn new(umem: &'a Umem, packet: &'a [Segment], mtu: u16) -> Option<Cutter<'a>> {
+    pub(crate) fn new(umem: &'a Umem, packet: &'a [Segment], to: CutTo) -> Option<Cutter<'a>> {
         let total = packet.iter().map(|segment| usize::from(segment.len)).sum();
-        let plan = Cut::plan(umem.bytes(packet.first()?), total, mtu)?;
+        let plan = Cut::plan(umem.bytes(packet.first()?), total, to)?;
         Some(Cutter { umem, packet, plan })
     }
 

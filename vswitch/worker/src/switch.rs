@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sluice_path::{PathConfig, Time};
+use sluice_path::{Path, PathConfig, Shared, Time};
 use sluice_tables::{PortId, Publisher, WorkerId};
 use sluice_xsk::{Port, Umem};
 use thiserror::Error;
@@ -30,8 +30,10 @@ pub struct SwitchConfig {
     pub cores: Vec<usize>,
     /// What a worker does when it finds nothing to do.
     pub idle: IdlePolicy,
-    /// Configuration of each worker's path.
+    /// Configuration of each worker's path; `worker` is set for each.
     pub path: PathConfig,
+    /// What all paths share.
+    pub shared: Arc<Shared>,
 }
 
 /// Why the workers do not run, or do not do as told.
@@ -87,7 +89,7 @@ pub struct Switch {
 impl Switch {
     /// Starts one pinned thread for each core.
     pub fn start(config: SwitchConfig, umem: Arc<Umem>, publisher: &Publisher) -> Result<Switch, SwitchError> {
-        let SwitchConfig { cores, idle, path } = config;
+        let SwitchConfig { cores, idle, path, shared } = config;
         if cores.is_empty() || cores.len() > 64 {
             return Err(SwitchError::Cores(cores.len()));
         }
@@ -110,6 +112,7 @@ impl Switch {
             let id = WorkerId(at as u8);
             let counters = Arc::new(WorkerCounters::new());
             switch.counters.push(counters.clone());
+            let path = Path::new(PathConfig { worker: id, ..path }, shared.clone());
             let worker = Worker::new(id, umem.clone(), publisher, path, handoff, doors.clone(), counters);
             let (pinned, pin_result) = sync_channel(1);
             let doors = doors.clone();

@@ -1,6 +1,6 @@
 //! From verdicts to tx rings.
 use arrayvec::ArrayVec;
-use sluice_path::{Checksum, Counts, DropReason, Packet, Verdict};
+use sluice_path::{Checksum, Counts, CutTo, DropReason, Packet, Verdict};
 use sluice_tables::{PortId, Tables, WorkerId};
 use sluice_xsk::{Burst, Partial, Pool, Refused, Segment, Umem};
 
@@ -17,7 +17,7 @@ pub(crate) struct Outcome {
     head_len: u16,
     /// The packet lies in its first frame alone, whatever it came in.
     head_only: bool,
-    cut_to: Option<u16>,
+    cut_to: Option<CutTo>,
 }
 
 pub(crate) type Outcomes = ArrayVec<Outcome, { Burst::PACKETS }>;
@@ -75,16 +75,16 @@ impl Out<'_> {
             };
             match outcome.cut_to {
                 None => self.send_packet(chain, port, partial, tables),
-                Some(mtu) => self.send_cut(chain, port, mtu, tables),
+                Some(to) => self.send_cut(chain, port, to, tables),
             }
         }
     }
 
     /// Sends a super-frame as segments. Without frames for one of them the rest is dropped, which TCP mends.
     #[cold]
-    fn send_cut(&mut self, packet: Chain, id: PortId, mtu: u16, tables: &Tables) {
+    fn send_cut(&mut self, packet: Chain, id: PortId, to: CutTo, tables: &Tables) {
         let umem = self.umem;
-        let Some(cutter) = Cutter::new(umem, &packet, mtu) else {
+        let Some(cutter) = Cutter::new(umem, &packet, to) else {
             self.give_back(packet.into_iter(), DropReason::ChainRefused);
             return;
         };

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use sluice_path::{Counts, DropReason, Packet, Path, PathConfig, Time};
+use sluice_path::{Counts, DropReason, Packet, Path, PathConfig, Shared, Time};
 use sluice_tables::{PortId, Publisher, Reader, Tables, WorkerId};
 use sluice_xsk::{Burst, Pool, Port, Umem};
 
@@ -115,7 +115,7 @@ impl Worker {
         id: WorkerId,
         umem: Arc<Umem>,
         publisher: &Publisher,
-        path: PathConfig,
+        path: Path,
         handoff: Handoff,
         doors: Arc<[Door]>,
         counters: Arc<WorkerCounters>,
@@ -125,7 +125,7 @@ impl Worker {
             pool: Pool::new(umem.clone(), POOL.min(umem.frames() as usize / 8 / handoff.to.len().max(1))),
             umem,
             burst: Burst::new(),
-            path: Path::new(path),
+            path,
             reader: publisher.reader(),
             ports: Ports::default(),
             first: 0,
@@ -143,8 +143,10 @@ impl Worker {
         umem: Arc<Umem>,
         publisher: &Publisher,
         path: PathConfig,
+        shared: Arc<Shared>,
         handoff: Handoff,
     ) -> Worker {
+        let path = Path::new(PathConfig { worker: id, ..path }, shared);
         Worker::new(id, umem, publisher, path, handoff, Arc::new([]), Arc::new(WorkerCounters::new()))
     }
 

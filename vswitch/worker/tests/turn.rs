@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use sluice_packets::{Ethernet, Ip, Segment};
-use sluice_path::{DropReason, PathConfig, Time};
+use sluice_path::{DropReason, PathConfig, Shared, Time};
 use sluice_tables::{GATEWAY_IPV4, GATEWAY_MAC, Port, PortId, PortKind, Publisher, TablesBuilder, WorkerId};
 use sluice_wire::{MacAddr, checksum};
 use sluice_worker::{Worker, mesh};
@@ -46,11 +46,13 @@ impl Bench {
     fn new(workers: u8, features: Features) -> Bench {
         let umem = Umem::new(UmemConfig { frames: FRAMES, huge_pages: HugePages::Off }).unwrap();
         let publisher = Publisher::new(tables(workers, &[A, B], 1));
+        let shared: Arc<Shared> = Arc::default();
         let mut workers: Vec<Worker> = mesh(workers.into())
             .into_iter()
             .enumerate()
             .map(|(id, handoff)| {
-                Worker::detached(WorkerId(id as u8), umem.clone(), &publisher, PathConfig::default(), handoff)
+                let path = PathConfig::default();
+                Worker::detached(WorkerId(id as u8), umem.clone(), &publisher, path, shared.clone(), handoff)
             })
             .collect();
         let (port, a) = pair(&umem, 512, features).unwrap();
@@ -288,7 +290,8 @@ fn a_port_that_found_no_free_frame_receives_once_there_are_some() {
     let all: Vec<_> = std::iter::from_fn(|| bench.umem.take()).collect();
     let publisher = Publisher::new(tables(1, &[A, B], 1));
     let handoff = mesh(1).pop().unwrap();
-    bench.workers = vec![Worker::detached(WorkerId(0), bench.umem.clone(), &publisher, PathConfig::default(), handoff)];
+    let (path, shared) = (PathConfig::default(), Arc::default());
+    bench.workers = vec![Worker::detached(WorkerId(0), bench.umem.clone(), &publisher, path, shared, handoff)];
     // What the first worker's pool held.
     let more: Vec<_> = std::iter::from_fn(|| bench.umem.take()).collect();
     let (port, a) = pair(&bench.umem, 512, everything()).unwrap();

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use sluice_packets::{Ethernet, Ip, Segment, fragment};
@@ -19,7 +21,7 @@ struct News {
 }
 
 fn run(tables: &Tables, packet: &mut Packet<'_>, counts: &mut Counts) {
-    Path::new(PathConfig::default()).run(Time(0), tables, counts, std::slice::from_mut(packet));
+    Path::new(PathConfig::default(), Arc::default()).run(Time(0), tables, counts, std::slice::from_mut(packet));
 }
 
 /// Runs the frame, which must be dropped for `reason` and become an error to its sender.
@@ -170,8 +172,8 @@ fn no_error_to_an_address_that_is_nobodys_alone() {
 
 #[test]
 fn the_budget_bounds_errors_and_not_the_count_of_drops() {
-    let config = PathConfig { icmp_errors: ErrorRate { per_second: 10, burst: 2 } };
-    let (mut path, mut counts, tables) = (Path::new(config), Counts::new(), tables());
+    let config = PathConfig { icmp_errors: ErrorRate { per_second: 10, burst: 2 }, ..PathConfig::default() };
+    let (mut path, mut counts, tables) = (Path::new(config, Arc::default()), Counts::new(), tables());
     for (now, errors) in [(0, 2), (99_999_999, 2), (100_000_000, 3), (10_000_000_000, 5)] {
         for _ in 0..10 {
             let mut room = Vec::new();

@@ -31,7 +31,7 @@ fn check(tables: &Tables, port: &Port, arp: &Arp) -> Result<(), DropReason> {
     let sender = IpAddr::V4(arp.sender);
     let own = match port.kind {
         PortKind::Pod => port.has_address(sender),
-        PortKind::Host => super::check_host_source(tables, sender).is_ok(),
+        PortKind::Host | PortKind::Uplink => super::check_host_source(tables, sender).is_ok(),
         PortKind::Uplink => return Err(DropReason::UnknownPort),
     };
     match () {

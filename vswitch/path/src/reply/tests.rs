@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use sluice_packets::{Ethernet, Ip, arp as arps, corrupt, ndp as nds};
 use sluice_wire::ethernet::{Frame, HEADER_LEN, ethertype};
 use sluice_wire::{MacAddr, arp, icmpv4, icmpv6, ipv4, ipv6, ndp, protocol};
@@ -8,7 +10,7 @@ use crate::{Checksum, Counts, DropReason, Packet, Path, PathConfig, Time, Verdic
 /// Runs the packet, which must become a reply to its own port; returns the reply.
 fn answered(packet: &mut Packet<'_>) -> Vec<u8> {
     let mut counts = Counts::new();
-    Path::new(PathConfig::default()).run(Time(0), &tables(), &mut counts, std::slice::from_mut(packet));
+    Path::new(PathConfig::default(), Arc::default()).run(Time(0), &tables(), &mut counts, std::slice::from_mut(packet));
     let expected = Verdict::Forward { port: packet.port(), checksum: Checksum::Complete };
     assert_eq!(packet.verdict(), expected);
     assert_eq!((counts.replies(), counts.forwarded), (1, 0));
@@ -78,7 +80,12 @@ fn advertisement_finds_room_before_behind_or_not_at_all() {
     let len = frame.len();
     let mut none = Packet::new(&mut frame, 0, len, len, A.port);
     let mut counts = Counts::new();
-    Path::new(PathConfig::default()).run(Time(0), &tables(), &mut counts, std::slice::from_mut(&mut none));
+    Path::new(PathConfig::default(), Arc::default()).run(
+        Time(0),
+        &tables(),
+        &mut counts,
+        std::slice::from_mut(&mut none),
+    );
     assert_eq!(none.verdict(), Verdict::Drop(DropReason::NoRoom));
     assert!(counts.is_balanced());
     let mut before = [vec![0; 8], frame.clone()].concat();

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::STAGES;
 use crate::fixture::*;
 use crate::{Counts, DropReason, Packet, Path, PathConfig, Time, Verdict};
@@ -49,7 +51,7 @@ fn a_burst_is_decided_packet_by_packet_and_counted_once_each() {
     let mut short = [0; 4];
     burst.push(Packet::new(&mut short, 0, 5, 5, A.port));
     let mut counts = Counts::new();
-    Path::new(PathConfig::default()).run(Time(0), &tables(), &mut counts, &mut burst);
+    Path::new(PathConfig::default(), Arc::default()).run(Time(0), &tables(), &mut counts, &mut burst);
     assert_eq!((counts.received, counts.forwarded, counts.echo_replies, counts.icmp_errors), (6, 2, 1, 1));
     assert_eq!(counts.forwarded_bytes, (frames[0].len() + frames[1].len()) as u64);
     for reason in [DropReason::NoSuchPod, DropReason::Truncated, DropReason::BadDescriptor] {

@@ -24,7 +24,7 @@ impl Bench {
         let doors: Arc<[Door]> = Arc::new([Door::new().unwrap()]);
         let handoff = mesh(1).pop().unwrap();
         let counters = Arc::new(WorkerCounters::new());
-        let path = PathConfig::default();
+        let path = Path::new(PathConfig::default(), Arc::default());
         let worker = Worker::new(WorkerId(0), umem.clone(), &publisher, path, handoff, doors.clone(), counters);
         Bench { umem, doors, worker }
     }
