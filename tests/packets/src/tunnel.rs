@@ -42,7 +42,7 @@ impl Geneve {
     /// When the options are longer than 252 bytes or no multiple of 4.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
-        assert!(self.options.len() % 4 == 0, "options come in units of 4 bytes");
+        assert!(self.options.len().is_multiple_of(4), "options come in units of 4 bytes");
         let units = u8::try_from(self.options.len() / 4).expect("at most 63 units of options");
         assert!(units < 64, "at most 63 units of options");
         let flags = u8::from(self.control) << 7 | u8::from(self.critical) << 6;

@@ -12,11 +12,14 @@
 
 pub mod any_bytes;
 mod clock;
+pub mod cluster;
+pub mod expect;
 mod node;
 pub mod oracle;
 pub mod samples;
 mod sent;
 mod switch;
+pub mod traffic;
 
 pub use clock::Clock;
 pub use node::{Host, Node, Pod};
