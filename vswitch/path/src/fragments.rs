@@ -277,7 +277,6 @@ impl Fragments {
 
     fn forget_if_done(&mut self, at: usize) {
         if self.entries[at].is_done() {
-            self.entries[at].key = None;
             self.entries[at] = Entry::FREE;
         }
     }

@@ -6,9 +6,9 @@ use core::ops::Range;
 
 use sluice_wire::parse::{Fragment, Headers, L3, parse};
 use sluice_wire::tcp::flag;
-use sluice_wire::{checksum, ipv4, ipv6, protocol, tcp};
+use sluice_wire::{ipv4, ipv6, protocol, tcp};
 
-use crate::Checksum;
+use crate::{Checksum, encapsulate};
 
 /// Segments are never cut smaller than for this maximum segment size (Linux `TCP_MIN_MSS`), whatever was negotiated: a peer
 /// that asks for one byte at a time would have the switch make tens of thousands of packets of one.
@@ -36,8 +36,11 @@ impl From<u16> for CutTo {
 /// A plan: how many segments, which bytes in each. Nothing is written until [`Cut::write_header`].
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
+    /// Of the packet that is cut; offsets from its own Ethernet header.
     headers: Headers,
-    /// Bytes before the payload, Ethernet header included.
+    /// Where that is: 0, or behind the headers of a tunnel.
+    inner: usize,
+    /// Bytes before the payload, all headers included.
     header_len: usize,
     /// Payload of every segment but the last.
     step: usize,
@@ -45,24 +48,27 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// A plan for the packet whose first frame is `head` and which has `total_len` bytes in all, so that no IP packet is
-    /// longer than `mtu`. `None` for anything but a whole TCP segment with its headers in `head`, and for an `mtu` that
-    /// leaves no room for a byte of payload.
+    /// A plan for the packet whose first frame is `head` and which has `total_len` bytes in all. `None` for anything but a whole
+    /// TCP segment with its headers in `head`, in a tunnel or not as `to` says, and for an MTU that leaves no room for a byte of
+    /// payload. Of a tunnel's headers, those that `encapsulate` writes, no length is believed: they are all written anew.
     #[must_use]
     pub fn plan(head: &[u8], total_len: usize, to: impl Into<CutTo>) -> Option<Cut> {
-        let CutTo { mtu, .. } = to.into();
-        let _ = MIN_MSS;
-        let headers = parse(head, total_len).ok()?;
+        let CutTo { mtu, mss, inner } = to.into();
+        let inner = usize::from(inner);
+        let headers = parse(head.get(inner..)?, total_len.checked_sub(inner)?).ok()?;
         if headers.protocol != protocol::TCP || headers.fragment != Fragment::None {
             return None;
         }
-        let l4 = usize::from(headers.l4_offset);
+        let l4 = inner + usize::from(headers.l4_offset);
         let tcp = tcp::Packet::new_checked(head.get(l4..)?).ok()?;
         let header_len = l4 + tcp.header_len();
-        let l3 = usize::from(headers.l3_offset);
+        let l3 = inner + usize::from(headers.l3_offset);
         let payload_len = (l3 + headers.ip_len as usize).checked_sub(header_len)?;
-        let step = usize::from(mtu).checked_sub(header_len - l3).filter(|step| *step > 0)?;
-        Some(Cut { headers, header_len, step, payload_len })
+        let mut step = usize::from(mtu).checked_sub(header_len - l3).filter(|step| *step > 0)?;
+        if mss > 0 {
+            step = step.min(usize::from(mss.max(MIN_MSS)) - tcp.options().len());
+        }
+        Some(Cut { headers, inner, header_len, step, payload_len })
     }
 
     /// How many segments come of it; one for a packet that fits.
@@ -89,16 +95,29 @@ impl Cut {
     /// written, where either is too short.
     ///
     /// Lengths, identification, sequence number and the IPv4 checksum are the segment's own; FIN and PSH stay on the last
-    /// segment and CWR (RFC 3168 section 6.1.2) on the first. The TCP checksum is left partial, as the result says.
+    /// segment and CWR (RFC 3168 section 6.1.2) on the first. The TCP checksum is left partial, as the result says; that of the
+    /// tunnel around it is complete.
     #[must_use]
     pub fn write_header(&self, index: usize, head: &[u8], into: &mut [u8]) -> Option<Checksum> {
         let into = into.get_mut(..self.header_len)?;
         into.copy_from_slice(head.get(..self.header_len)?);
         let payload = self.payload(index);
+        self.write_segment(index, &payload, into.get_mut(self.inner..)?)?;
+        let start = self.inner as u16 + self.headers.l4_offset;
+        let partial = Checksum::Partial { start, offset: tcp::CHECKSUM_OFFSET as u16 };
+        if self.inner == 0 {
+            return Some(partial);
+        }
+        encapsulate::seal(into, self.inner, self.header_len - self.inner + payload.len(), partial)
+    }
+
+    /// `into` starts with the segment's own Ethernet header.
+    fn write_segment(&self, index: usize, payload: &Range<usize>, into: &mut [u8]) -> Option<()> {
         let (l3, l4) = (usize::from(self.headers.l3_offset), usize::from(self.headers.l4_offset));
-        let ip_len = self.header_len - l3 + payload.len();
+        let ip_len = into.len() - l3 + payload.len();
         self.write_ip(index, ip_len, into.get_mut(l3..)?)?;
-        let pseudo = self.pseudo_header(into, ip_len)?;
+        let segment = Headers { ip_len: u32::try_from(ip_len).ok()?, ..self.headers };
+        let pseudo = segment.pseudo_header(into)?;
         let mut tcp = tcp::Packet::new_checked(into.get_mut(l4..)?).ok()?;
         let mut kept = tcp.flags();
         if index + 1 < self.segments() {
@@ -110,7 +129,7 @@ impl Cut {
         tcp.set_flags(kept);
         tcp.set_sequence(tcp.sequence().wrapping_add((payload.start - self.header_len) as u32));
         tcp.set_checksum(pseudo.folded());
-        Some(Checksum::Partial { start: self.headers.l4_offset, offset: tcp::CHECKSUM_OFFSET as u16 })
+        Some(())
     }
 
     fn write_ip(&self, index: usize, ip_len: usize, into: &mut [u8]) -> Option<()> {
@@ -129,13 +148,6 @@ impl Cut {
             L3::Arp | L3::Other(_) => return None,
         }
         Some(())
-    }
-
-    fn pseudo_header(&self, into: &[u8], ip_len: usize) -> Option<checksum::Sum> {
-        let (l3, l4) = (usize::from(self.headers.l3_offset), usize::from(self.headers.l4_offset));
-        let segment = Headers { ip_len: u32::try_from(ip_len).ok()?, ..self.headers };
-        debug_assert!(ip_len >= l4 - l3);
-        segment.pseudo_header(into)
     }
 }
 

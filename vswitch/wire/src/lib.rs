@@ -22,6 +22,7 @@ mod bytes;
 pub mod checksum;
 pub mod ethernet;
 pub mod extension;
+pub mod geneve;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod ipv4;
@@ -35,6 +36,7 @@ pub mod quote;
 pub mod sctp;
 pub mod tcp;
 pub mod udp;
+pub mod vxlan;
 
 pub use mac::{BadMac, MacAddr};
 pub use malformed::{Layer, Malformed};

@@ -28,6 +28,10 @@ pub enum Layer {
     Tcp,
     /// SCTP.
     Sctp,
+    /// VXLAN.
+    Vxlan,
+    /// Geneve.
+    Geneve,
 }
 
 impl fmt::Display for Layer {
@@ -44,6 +48,8 @@ impl fmt::Display for Layer {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Sctp => "SCTP",
+            Self::Vxlan => "VXLAN",
+            Self::Geneve => "Geneve",
         })
     }
 }
@@ -113,6 +119,20 @@ pub enum Malformed {
         at: u16,
         /// The length it gives.
         length: u16,
+    },
+    /// A flag that must be set is not, or one is set with which the packet is not for who reads it.
+    #[error("{layer} header with flags {flags:#04x}, which is not one to be read on")]
+    BadFlags {
+        /// Whose header.
+        layer: Layer,
+        /// The flags.
+        flags: u8,
+    },
+    /// An option that must be understood to read on. None is.
+    #[error("{layer} header with a critical option")]
+    CriticalOption {
+        /// Whose header.
+        layer: Layer,
     },
     /// More extension headers than are followed.
     #[error("more than {limit} IPv6 extension headers")]
