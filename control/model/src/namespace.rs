@@ -16,7 +16,7 @@ pub struct Namespace {
 }
 
 /// The label that the API server sets on every Namespace to its own name.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 pub(crate) fn check(raw: &raw::Namespace) -> Result<Namespace, Vec<Fault>> {
     let metadata = raw.metadata.clone().unwrap_or_default();

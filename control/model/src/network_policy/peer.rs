@@ -1,5 +1,7 @@
 //! One of a rule's peers.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::problem::PolicyProblem;
@@ -29,6 +31,13 @@ pub struct IpBlock {
     pub cidr: IpNet,
     /// Parts of it, smaller than itself, that are not meant.
     pub except: Vec<IpNet>,
+}
+
+impl IpBlock {
+    /// Whether an address is meant.
+    pub fn holds(&self, address: IpAddr) -> bool {
+        self.cidr.contains(&address) && !self.except.iter().any(|part| part.contains(&address))
+    }
 }
 
 pub(super) fn check(check: &mut Check, field: &FieldPath, raw: &raw::NetworkPolicyPeer) -> Option<PolicyPeer> {
