@@ -100,6 +100,23 @@ pub enum ErrorKind {
         /// The first feature that differs, by its ethtool name.
         feature: &'static str,
     },
+    /// With the range reserved the host would be left without ports to give to its own connections.
+    #[error(
+        "reserving ports {first}-{last} leaves the host {left} of its ports {range_first}-{range_last}; choose another range \
+         (masquerade.ports), or set net.ipv4.ip_local_port_range to one that lies beside it, for example \"32768 60999\""
+    )]
+    NoPortsLeft {
+        /// First port to be reserved.
+        first: u16,
+        /// Last port to be reserved.
+        last: u16,
+        /// First port of the host's range.
+        range_first: u16,
+        /// Last port of the host's range.
+        range_last: u16,
+        /// How many would be left.
+        left: u32,
+    },
     /// The kernel's answer could not be decoded, or did not come.
     #[error("the kernel's answer was not understood")]
     Undecodable,

@@ -3,10 +3,12 @@
 pub(crate) mod address;
 mod ethtool;
 pub(crate) mod link;
+pub(crate) mod monitor;
 pub(crate) mod neighbour;
 pub(crate) mod qdisc;
 pub(crate) mod route;
 mod socket;
+pub(crate) mod underlay;
 pub(crate) mod veth;
 
 use std::net::IpAddr;

@@ -164,12 +164,15 @@ impl Netlink {
     /// # Errors
     /// When the kernel's answer cannot be had.
     pub fn routes(&mut self) -> Result<Vec<Route>, Error> {
+        Ok(self.dump_routes()?.into_iter().filter_map(route_from).collect())
+    }
+
+    pub(super) fn dump_routes(&mut self) -> Result<Vec<RouteNetlinkMessage>, Error> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = RouteMessage::default();
             message.header.address_family = family;
-            let messages = self.dump("list routes", RouteNetlinkMessage::GetRoute(message))?;
-            routes.extend(messages.into_iter().filter_map(route_from));
+            routes.extend(self.dump("list routes", RouteNetlinkMessage::GetRoute(message))?);
         }
         Ok(routes)
     }
@@ -286,6 +289,12 @@ fn route_from(message: RouteNetlinkMessage) -> Option<Route> {
     Some(route)
 }
 
+/// A prefix of a route; without an address the whole of the family.
+pub(super) fn net_of(v4: bool, address: Option<IpAddr>, prefix_len: u8) -> Option<IpNet> {
+    let any = if v4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    IpNet::new(address.unwrap_or(any), prefix_len).ok()
+}
+
 fn read_metrics(route: &mut Route, metrics: &[RouteMetric]) {
     for metric in metrics {
         match metric {
@@ -297,7 +306,7 @@ fn read_metrics(route: &mut Route, metrics: &[RouteMetric]) {
     }
 }
 
-fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
+pub(super) fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
     match address {
         RouteAddress::Inet(ip) => Some(IpAddr::V4(*ip)),
         RouteAddress::Inet6(ip) => Some(IpAddr::V6(*ip)),

@@ -187,8 +187,8 @@ fn read_datagram<M: NetlinkDeserializable>(
 }
 
 /// The part of `struct nlmsghdr` needed to step over a message that the library cannot decode.
-struct MessageHeader {
-    length: usize,
+pub(super) struct MessageHeader {
+    pub(super) length: usize,
     kind: u16,
     sequence: u32,
 }
@@ -196,7 +196,7 @@ struct MessageHeader {
 impl MessageHeader {
     const LEN: usize = 16;
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let header = bytes.first_chunk::<{ Self::LEN }>()?;
         let length = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]) as usize;
         (Self::LEN..=bytes.len()).contains(&length).then(|| Self {
@@ -206,7 +206,7 @@ impl MessageHeader {
         })
     }
 
-    fn padding(&self) -> usize {
+    pub(super) fn padding(&self) -> usize {
         self.length.next_multiple_of(4) - self.length
     }
 
