@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use sluice_tables::ServicesError;
 
 use crate::name::{NameError, NodeName};
 use crate::network_policy::PolicyProblem;
@@ -198,6 +200,20 @@ pub enum Problem {
     NotUnicast {
         /// As written.
         value: IpAddr,
+    },
+    /// What two Services claim, and this one does not get.
+    #[error("{what} belongs to Service {by}, which comes first; take another")]
+    Taken {
+        /// The frontend or the port.
+        what: String,
+        /// Who has it, as `namespace/name:port`.
+        by: Arc<str>,
+    },
+    /// What the tables refuse for any other reason.
+    #[error("cannot be carried out: {reason}")]
+    Refused {
+        /// What the tables say.
+        reason: ServicesError,
     },
     /// Nothing in a list that must hold something.
     #[error("is empty; write at least one")]

@@ -37,6 +37,8 @@ pub struct Index {
     network_policies: BTreeMap<NetworkPolicyName, NetworkPolicy>,
     /// Pods that name a node, by that node: always what `pods` says.
     pods_of_node: BTreeMap<NodeName, BTreeSet<PodName>>,
+    /// EndpointSlices that name a Service, by that Service: always what `endpoint_slices` says.
+    slices_of_service: BTreeMap<ServiceName, BTreeSet<EndpointSliceName>>,
 }
 
 impl Index {
@@ -51,12 +53,20 @@ impl Index {
             Object::Node(node) => put(&mut self.nodes, node.name.clone(), node).0,
             Object::Namespace(namespace) => put(&mut self.namespaces, namespace.name.clone(), namespace).0,
             Object::Service(service) => put(&mut self.services, service.name.clone(), *service).0,
-            Object::EndpointSlice(slice) => put(&mut self.endpoint_slices, slice.name.clone(), slice).0,
+            Object::EndpointSlice(slice) => {
+                let (name, service) = (slice.name.clone(), slice.service.clone());
+                let (applied, old) = put(&mut self.endpoint_slices, name.clone(), slice);
+                unlink(&mut self.slices_of_service, &name, old.and_then(|old| old.service));
+                if let Some(service) = service {
+                    self.slices_of_service.entry(service).or_default().insert(name);
+                }
+                applied
+            }
             Object::NetworkPolicy(policy) => put(&mut self.network_policies, policy.name.clone(), policy).0,
             Object::Pod(pod) => {
                 let (name, node) = (pod.name.clone(), pod.node.clone());
                 let (applied, old) = put(&mut self.pods, name.clone(), pod);
-                self.unlink(&name, old.and_then(|old| old.node));
+                unlink(&mut self.pods_of_node, &name, old.and_then(|old| old.node));
                 if let Some(node) = node {
                     self.pods_of_node.entry(node).or_default().insert(name);
                 }
@@ -71,22 +81,16 @@ impl Index {
             Key::Node(name) => self.nodes.remove(name).map(Object::Node),
             Key::Namespace(name) => self.namespaces.remove(name).map(Object::Namespace),
             Key::Service(name) => self.services.remove(name).map(Box::new).map(Object::Service),
-            Key::EndpointSlice(name) => self.endpoint_slices.remove(name).map(Object::EndpointSlice),
+            Key::EndpointSlice(name) => {
+                let slice = self.endpoint_slices.remove(name)?;
+                unlink(&mut self.slices_of_service, name, slice.service.clone());
+                Some(Object::EndpointSlice(slice))
+            }
             Key::NetworkPolicy(name) => self.network_policies.remove(name).map(Object::NetworkPolicy),
             Key::Pod(name) => {
                 let pod = self.pods.remove(name)?;
-                self.unlink(name, pod.node.clone());
+                unlink(&mut self.pods_of_node, name, pod.node.clone());
                 Some(Object::Pod(pod))
-            }
-        }
-    }
-
-    fn unlink(&mut self, pod: &PodName, node: Option<NodeName>) {
-        let Some(node) = node else { return };
-        if let Some(pods) = self.pods_of_node.get_mut(&node) {
-            pods.remove(pod);
-            if pods.is_empty() {
-                self.pods_of_node.remove(&node);
             }
         }
     }
@@ -114,6 +118,13 @@ impl Index {
     /// The Pods bound to a node, by namespace and name, whether or not the Node itself is known.
     pub fn pods_of_node(&self, node: &NodeName) -> impl Iterator<Item = &Pod> {
         self.pods_of_node.get(node).into_iter().flatten().filter_map(|name| self.pods.get(name))
+    }
+
+    /// The Pods of a namespace, by name, whether or not the Namespace itself is known.
+    pub fn pods_in(&self, namespace: &NamespaceName) -> impl Iterator<Item = &Pod> {
+        let from = PodName::before_all_of(namespace);
+        let namespace = namespace.clone();
+        self.pods.range(from..).map(|(_, pod)| pod).take_while(move |pod| *pod.name.namespace() == namespace)
     }
 
     /// The Namespace of this name.
@@ -144,6 +155,11 @@ impl Index {
     /// All EndpointSlices, by namespace and name.
     pub fn endpoint_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
         self.endpoint_slices.values()
+    }
+
+    /// The EndpointSlices that name a Service, by name, whether or not the Service itself is known.
+    pub fn slices_of(&self, service: &ServiceName) -> impl Iterator<Item = &EndpointSlice> {
+        self.slices_of_service.get(service).into_iter().flatten().filter_map(|name| self.endpoint_slices.get(name))
     }
 
     /// All NetworkPolicies, by namespace and name.
@@ -197,6 +213,17 @@ impl Index {
             open.push((value, name));
         }
         faults
+    }
+}
+
+/// Takes a name from those of its group, and the group away with its last name.
+fn unlink<G: Ord, N: Ord>(groups: &mut BTreeMap<G, BTreeSet<N>>, name: &N, group: Option<G>) {
+    let Some(group) = group else { return };
+    if let Some(names) = groups.get_mut(&group) {
+        names.remove(name);
+        if names.is_empty() {
+            groups.remove(&group);
+        }
     }
 }
 

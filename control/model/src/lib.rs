@@ -10,7 +10,9 @@
 mod attachment;
 mod check;
 mod compile;
+mod derived_slices;
 mod endpoint_slice;
+mod endpoints;
 mod fault;
 mod index;
 mod name;
@@ -25,6 +27,7 @@ mod protocol;
 pub mod raw;
 mod selector;
 mod service;
+mod services;
 mod timestamp;
 
 pub use attachment::{Attachment, ContainerId, HostPort};
@@ -43,4 +46,5 @@ pub use policy::{Policies, compile_policies};
 pub use protocol::Protocol;
 pub use selector::{LabelTest, Requirement, Selector, SelectorProblem};
 pub use service::{Service, ServiceKind, ServicePort, TargetPort, TrafficDistribution};
+pub use services::{HealthCheck, NodePortAddresses, ServicesConfig, compile_services, health_checks};
 pub use timestamp::Timestamp;

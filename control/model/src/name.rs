@@ -124,6 +124,12 @@ macro_rules! full_name {
                 $name::new(NamespaceName::new(namespace)?, name)
             }
 
+            /// Comes before every name in the namespace, to look for the first of them.
+            #[allow(dead_code, reason = "not every kind is looked for by namespace")]
+            pub(crate) fn before_all_of(namespace: &NamespaceName) -> $name {
+                $name { namespace: namespace.clone(), name: "".into() }
+            }
+
             /// The namespace.
             pub fn namespace(&self) -> &NamespaceName {
                 &self.namespace
@@ -163,13 +169,6 @@ full_name!(
     NetworkPolicyName,
     check_subdomain
 );
-
-impl NetworkPolicyName {
-    /// Comes before every name in the namespace, to look for the first of them.
-    pub(crate) fn before_all_of(namespace: &NamespaceName) -> NetworkPolicyName {
-        NetworkPolicyName { namespace: namespace.clone(), name: "".into() }
-    }
-}
 
 #[cfg(test)]
 mod tests {

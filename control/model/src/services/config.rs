@@ -1,0 +1,55 @@
+//! What the operator says of Services.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sluice_tables::Choice;
+
+use crate::node::{Node, is_reachable};
+
+/// How Services are carried out on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServicesConfig {
+    /// Ranges that ClusterIPs are taken from: a packet to an address in them that is no Service's is dropped.
+    pub service_cidrs: Vec<IpNet>,
+    /// At which addresses NodePorts are served.
+    pub node_port_addresses: NodePortAddresses,
+    /// All addresses that the node's own stack has at this moment. [`NodePortAddresses::Primary`] needs none.
+    pub node_addresses: Vec<IpAddr>,
+    /// Whether `spec.externalIPs` are carried out. Off by default: whoever may write a Service could take any address
+    /// with them (CVE-2020-8554), and Kubernetes 1.36 deprecates them.
+    pub external_ips: bool,
+    /// The name by which `service.kubernetes.io/service-proxy-name` means this switch, if it has one.
+    pub proxy_name: Option<String>,
+    /// How backends are chosen.
+    pub choice: Choice,
+}
+
+/// At which of the node's addresses NodePorts are served. Loopback and link-local addresses never serve any: what comes
+/// to those does not pass the switch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NodePortAddresses {
+    /// Those in the Node's status, as kube-proxy's nftables mode has it.
+    #[default]
+    Primary,
+    /// All that the node's stack has, as kube-proxy's iptables mode has it.
+    All,
+    /// Those of all and of the Node's status that lie in one of these ranges.
+    Ranges(Vec<IpNet>),
+}
+
+impl ServicesConfig {
+    /// The addresses at which NodePorts are served, ordered.
+    pub(crate) fn served_at(&self, node: &Node) -> BTreeSet<IpAddr> {
+        let all = || node.addresses().chain(self.node_addresses.iter().copied());
+        let chosen: BTreeSet<IpAddr> = match &self.node_port_addresses {
+            NodePortAddresses::Primary => node.addresses().collect(),
+            NodePortAddresses::All => all().collect(),
+            NodePortAddresses::Ranges(ranges) => {
+                all().filter(|address| ranges.iter().any(|range| range.contains(address))).collect()
+            }
+        };
+        chosen.into_iter().filter(|address| is_reachable(*address)).collect()
+    }
+}
