@@ -5,7 +5,9 @@ use std::hint::black_box;
 
 use sluice_wire::checksum::{self, Sum};
 use sluice_wire::parse::{Fragment, Headers, L3, parse};
-use sluice_wire::{MacAddr, arp, ethernet, extension, icmpv4, icmpv6, ipv4, ipv6, ndp, protocol, tcp, udp};
+use sluice_wire::{
+    MacAddr, arp, ethernet, extension, geneve, icmpv4, icmpv6, ipv4, ipv6, ndp, protocol, quote, sctp, tcp, udp, vxlan,
+};
 
 /// Parses `head` as the start of a chain of `total_len` bytes and lays every view over it and over every part the
 /// parse names.
@@ -110,6 +112,30 @@ fn read_views(bytes: &[u8]) {
         black_box((v.window(), v.checksum(), v.urgent(), v.checksum_ok(sum)));
         assert_eq!(tcp::HEADER_LEN + v.options().len() + v.payload().len(), bytes.len());
     }
+    if let Ok(v) = sctp::Packet::new_checked(bytes) {
+        black_box((v.source_port(), v.destination_port(), v.tag(), v.checksum(), v.payload().len()));
+        assert_eq!(v.checksum_ok(), v.checksum() == v.computed_checksum());
+    }
+    read_carriers(bytes);
+}
+
+/// What carries other packets: tunnels and errors.
+fn read_carriers(bytes: &[u8]) {
+    if let Ok(v) = vxlan::Packet::new_checked(bytes) {
+        assert!(v.vni() <= vxlan::MAX_VNI && v.flags() & vxlan::flag::VNI != 0);
+        assert_eq!(vxlan::HEADER_LEN + v.payload().len(), bytes.len());
+    }
+    if let Ok(v) = geneve::Packet::new_checked(bytes) {
+        black_box((v.protocol(), v.flags()));
+        assert!(v.vni() <= geneve::MAX_VNI && v.header_len() <= geneve::MAX_HEADER_LEN);
+        assert_eq!(geneve::HEADER_LEN + v.options().len() + v.payload().len(), bytes.len());
+    }
+    for l3 in [L3::Ipv4, L3::Ipv6] {
+        if let Ok(quote) = quote::parse(bytes, l3) {
+            assert!(usize::from(quote.l4_offset) <= bytes.len(), "a transport outside the quote");
+            assert_eq!((quote.l3, quote.source.is_ipv4()), (l3, l3 == L3::Ipv4));
+        }
+    }
 }
 
 fn read_ip(bytes: &[u8]) {
@@ -142,6 +168,7 @@ fn write_views(bytes: &[u8]) {
     let mac = MacAddr([next(), next(), next(), next(), next(), next()]);
     write_ip(bytes, a, b);
     write_link(bytes, mac, a);
+    write_carriers(bytes, a, b);
     if let Ok(mut v) = udp::Packet::new_header(bytes.to_vec()) {
         v.set_source_port(a);
         v.set_destination_port(b);
@@ -177,6 +204,28 @@ fn write_views(bytes: &[u8]) {
         v.payload_mut().reverse();
         v.fill_checksum(Sum::new());
         assert!(v.checksum_ok(Sum::new()));
+    }
+}
+
+fn write_carriers(bytes: &[u8], a: u16, b: u16) {
+    let vni = u32::from(a) << 16 | u32::from(b);
+    if let Ok(mut v) = sctp::Packet::new_checked(bytes.to_vec()) {
+        v.set_source_port(a);
+        v.set_destination_port(b);
+        v.set_tag(vni);
+        v.fill_checksum();
+        assert!(v.checksum_ok());
+    }
+    if let Ok(mut v) = vxlan::Packet::new_checked(bytes.to_vec()) {
+        v.set_vni(vni);
+        v.payload_mut().reverse();
+        assert_eq!(v.vni(), vni & vxlan::MAX_VNI);
+    }
+    if let Ok(mut v) = geneve::Packet::new_checked(bytes.to_vec()) {
+        v.set_vni(vni);
+        v.set_protocol(b);
+        v.payload_mut().reverse();
+        assert_eq!((v.vni(), v.protocol()), (vni & geneve::MAX_VNI, b));
     }
 }
 
