@@ -6,17 +6,21 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 
+use crate::checks::{check_pod_cidrs, check_policies, check_port, check_whole};
 use crate::generation::Slot;
 use crate::hash::seeded;
 use crate::policy::NOT_ISOLATED;
 use crate::prefixes::Prefixes;
 use crate::{
     Encapsulation, Gateway, Identities, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId, PortKind, Services, Tables,
-    TablesError, Tunnel, Underlay, is_unicast,
+    TablesError, Tunnel, Underlay,
 };
 
 /// Smallest path MTU of a port in bytes: the least that IPv6 asks of a link (RFC 8200 section 5).
 pub const MIN_PATH_MTU: u16 = 1280;
+
+/// As many as [`PeerId`] can name.
+const MAX_PEERS: usize = 1 << 16;
 
 /// Collects a generation.
 #[derive(Clone, Debug)]
@@ -121,7 +125,7 @@ impl TablesBuilder {
     /// Checks the whole and makes it a generation.
     ///
     /// # Errors
-    /// [`TablesError`] names the first object that does not fit, in order of port id.
+    /// [`TablesError`] names an object that does not fit: ports first, in order of id, then node, tunnel, peers, Services.
     pub fn build(self) -> Result<Tables, TablesError> {
         let Self { generation, seed, gateway, mut ports, pod_cidrs, services, identities, policies, .. } = self;
         let Self { node, peers, tunnel, underlay, .. } = self;
@@ -132,6 +136,10 @@ impl TablesBuilder {
         }
         for port in &ports {
             check_port(port, &gateway, &pod_cidrs)?;
+        }
+        check_policies(&ports, &policies)?;
+        if peers.len() > MAX_PEERS {
+            return Err(TablesError::TooManyPeers(peers.len()));
         }
         let host = host_slot(&ports)?;
         let mut tables = Tables {
@@ -157,46 +165,10 @@ impl TablesBuilder {
         };
         index_addresses(&mut tables)?;
         tables.node_addresses.extend(tables.node.addresses.iter().copied());
-        index_peers(&mut tables);
+        index_peers(&mut tables)?;
+        check_whole(&tables, tunnel.as_ref())?;
         Ok(tables)
     }
-}
-
-fn check_pod_cidrs(cidrs: &[IpNet]) -> Result<(), TablesError> {
-    for (position, one) in cidrs.iter().enumerate() {
-        for other in &cidrs[position + 1..] {
-            if one.contains(other) || other.contains(one) {
-                return Err(TablesError::OverlappingPodCidrs(*one, *other));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_port(port: &Port, gateway: &Gateway, pod_cidrs: &[IpNet]) -> Result<(), TablesError> {
-    let mac = port.mac.0;
-    if mac == [0; 6] || mac[0] & 1 == 1 || port.mac == gateway.mac {
-        return Err(TablesError::UnusableMac(port.id));
-    }
-    if port.path_mtu < MIN_PATH_MTU {
-        return Err(TablesError::PathMtuTooSmall { port: port.id, path_mtu: port.path_mtu });
-    }
-    if port.max_l3_len < u32::from(port.path_mtu) {
-        return Err(TablesError::LimitBelowPathMtu {
-            port: port.id,
-            max_l3_len: port.max_l3_len,
-            path_mtu: port.path_mtu,
-        });
-    }
-    for &address in &port.addresses {
-        if !is_unicast(address) || gateway.has_address(address) {
-            return Err(TablesError::UnusableAddress { address, port: port.id });
-        }
-        if port.kind == PortKind::Pod && !pod_cidrs.iter().any(|cidr| cidr.contains(&address)) {
-            return Err(TablesError::AddressOutsidePodCidrs { address, port: port.id });
-        }
-    }
-    Ok(())
 }
 
 fn host_slot(ports: &[Port]) -> Result<Option<Slot>, TablesError> {
@@ -263,14 +235,22 @@ fn peers_by_pod(peers: &[Arc<Peer>]) -> Prefixes<PeerId> {
     Prefixes::longest(cidrs)
 }
 
-fn index_peers(tables: &mut Tables) {
+/// A peer's end of the tunnel is mostly one of its addresses too.
+fn index_peers(tables: &mut Tables) -> Result<(), TablesError> {
     for (position, peer) in tables.peers.iter().enumerate() {
         for &address in peer.addresses.iter().chain([&peer.tunnel]) {
-            tables.peers_by_address.insert(address, peer_id(position));
+            let earlier = tables.peers_by_address.insert(address, peer_id(position));
+            let Some(earlier) = earlier.map(|id| usize::from(id.0)).filter(|earlier| *earlier != position) else {
+                continue;
+            };
+            let first = Arc::clone(&tables.peers[earlier].name);
+            return Err(TablesError::DuplicatePeerAddress { address, first, second: Arc::clone(&peer.name) });
         }
     }
+    Ok(())
 }
 
+/// [`MAX_PEERS`] keeps it within `u16`.
 fn peer_id(position: usize) -> PeerId {
     PeerId(u16::try_from(position).unwrap_or(u16::MAX))
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod checks;
 mod claims;
 mod destination;
 mod error;

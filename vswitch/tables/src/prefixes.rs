@@ -167,3 +167,53 @@ fn put(out: &mut Vec<(u128, u32)>, start: u128, slot: u32) {
         out.push((start, slot));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+    use proptest::prelude::*;
+
+    use super::Prefixes;
+
+    fn nets() -> impl Strategy<Value = IpNet> {
+        let v4 = (22_u8..=32, 0_u32..1024).prop_map(|(len, low)| (len, 0x0a00_0000 | low));
+        let edge = (22_u8..=32, 0_u32..1024).prop_map(|(len, low)| (len, 0xffff_fc00 | low));
+        let v4 = prop_oneof![6 => v4, 2 => edge, 1 => Just((0, 0)), 1 => Just((1, 0x8000_0000))];
+        let v6 = (118_u8..=128, 0_u128..1024).prop_map(|(len, low)| (len, u128::MAX << 10 | low));
+        let v6 = prop_oneof![6 => v6, 1 => Just((0, 0))];
+        prop_oneof![
+            2 => v4.prop_map(|(len, base)| IpNet::V4(Ipv4Net::new(Ipv4Addr::from(base), len).expect("a length"))),
+            1 => v6.prop_map(|(len, base)| IpNet::V6(Ipv6Net::new(Ipv6Addr::from(base), len).expect("a length"))),
+        ]
+    }
+
+    /// Of the prefixes over the address the longest, of equal ones the first.
+    fn by_loop(prefixes: &[(IpNet, usize)], address: IpAddr) -> Option<usize> {
+        let mut best: Option<(u8, usize)> = None;
+        for (net, value) in prefixes.iter().filter(|(net, _)| net.contains(&address)) {
+            if best.is_none_or(|(len, _)| net.prefix_len() > len) {
+                best = Some((net.prefix_len(), *value));
+            }
+        }
+        best.map(|(_, value)| value)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+        #[test]
+        fn the_longest_prefix_is_found_as_by_a_loop(nets in proptest::collection::vec(nets(), 0..24)) {
+            let prefixes: Vec<(IpNet, usize)> = nets.into_iter().zip(0..).collect();
+            let built = Prefixes::longest(prefixes.clone());
+            prop_assert_eq!(built.is_empty(), prefixes.is_empty());
+            for low in (0..1024_u32).step_by(3).chain([1023]) {
+                let v4 = [0x0a00_0000 | low, 0xffff_fc00 | low, 0x7fff_ffff, low].map(|base| Ipv4Addr::from(base).into());
+                let v6: IpAddr = Ipv6Addr::from(u128::MAX << 10 | u128::from(low)).into();
+                for address in v4.into_iter().chain([v6, Ipv6Addr::UNSPECIFIED.into()]) {
+                    prop_assert_eq!(built.get(address).copied(), by_loop(&prefixes, address), "{}", address);
+                }
+            }
+        }
+    }
+}

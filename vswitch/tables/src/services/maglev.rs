@@ -120,3 +120,100 @@ fn mixed(mut value: u64) -> u64 {
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Maglev, Places, SIZES, mixed, size_for};
+    use crate::services::{Backend, Backends, Choice};
+
+    const KEYS: u64 = 20_000;
+
+    fn backends(count: u16) -> Vec<Backend> {
+        (0..count)
+            .map(|number| Backend { address: [10, 0, (number >> 8) as u8, number as u8].into(), port: 80 })
+            .collect()
+    }
+
+    fn chosen(set: &Backends) -> Vec<Backend> {
+        (0..KEYS).map(|key| set.choose(mixed(key)).expect("a backend")).collect()
+    }
+
+    #[test]
+    fn sizes_are_rising_primes() {
+        assert!(SIZES.is_sorted());
+        for size in SIZES {
+            assert!((2..size).take_while(|by| by * by <= size).all(|by| size % by != 0), "{size}");
+        }
+    }
+
+    #[test]
+    fn the_size_follows_the_backends_up_to_the_cap() {
+        assert_eq!(size_for(2), 251);
+        assert_eq!(size_for(10), 1021);
+        assert_eq!(size_for(10_485), 1_048_573);
+        assert_eq!(size_for(100_000), 1_048_573);
+    }
+
+    #[test]
+    fn every_backend_gets_its_share() {
+        for count in [2, 3, 10, 100, 700] {
+            let set = Backends::new(backends(count), Choice::Maglev);
+            let mut places = vec![0_usize; usize::from(count)];
+            let size = size_for(usize::from(count));
+            for place in 0..size as u64 {
+                // A hash in the middle of the place.
+                let hash = ((u128::from(place) * 2 + 1) << 63) / size as u128;
+                let backend = set.choose(u64::try_from(hash).expect("below 2^64")).expect("a backend");
+                places[set.all().binary_search(&backend).expect("one of them")] += 1;
+            }
+            let (least, most) = (places.iter().min().expect("some"), places.iter().max().expect("some"));
+            // They take places in turn, so none is more than one ahead.
+            assert!(most - least <= 1, "{count} backends: {least} to {most}");
+        }
+    }
+
+    #[test]
+    fn few_connections_move_when_one_backend_goes() {
+        for count in [8_u16, 40, 300] {
+            let all = backends(count);
+            let before = chosen(&Backends::new(all.clone(), Choice::Maglev));
+            let gone = all[usize::from(count / 2)];
+            let rest: Vec<Backend> = all.into_iter().filter(|backend| *backend != gone).collect();
+            assert_eq!(size_for(rest.len()), size_for(rest.len() + 1), "the step is another matter");
+            let after = chosen(&Backends::new(rest, Choice::Maglev));
+            let moved = before.iter().zip(&after).filter(|(old, new)| **old != gone && old != new).count();
+            assert!(moved * 100 < before.len() * 5, "{moved} of {} with {count} backends", before.len());
+        }
+    }
+
+    #[test]
+    fn the_order_given_is_of_no_matter() {
+        let forward = Backends::new(backends(50), Choice::Maglev);
+        let backward = Backends::new(backends(50).into_iter().rev().collect(), Choice::Maglev);
+        assert_eq!(forward, backward);
+    }
+
+    #[test]
+    fn random_choice_gives_each_its_share_and_none_where_there_is_none() {
+        let set = Backends::new(backends(10), Choice::Random);
+        let chosen = chosen(&set);
+        for backend in set.all() {
+            let share = chosen.iter().filter(|one| *one == backend).count();
+            assert!((1800..2200).contains(&share), "{share} of {KEYS}");
+        }
+        assert_eq!(Backends::default().choose(7), None);
+        let one = Backends::new(backends(1), Choice::Maglev);
+        assert_eq!([0, u64::MAX].map(|hash| one.choose(hash)), [Some(backends(1)[0]); 2]);
+    }
+
+    #[test]
+    fn more_backends_than_two_bytes_can_name_take_four() {
+        let many: Vec<Backend> = (0..70_000_u32)
+            .map(|number| Backend { address: (0x0a00_0000 + number).to_be_bytes().into(), port: 80 })
+            .collect();
+        let maglev = Maglev::new(&many);
+        assert!(matches!(&maglev.0, Places::Wide(places) if places.len() == 1_048_573));
+        let highest = (0..KEYS).map(|key| maglev.position(mixed(key))).max().expect("some");
+        assert!((65_536..70_000).contains(&highest));
+    }
+}
