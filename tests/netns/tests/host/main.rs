@@ -2,11 +2,13 @@
 
 mod addresses;
 mod links;
+mod monitor;
 mod namespaces;
 mod neighbours;
 mod offloads;
 mod routes;
 mod sysctls;
+mod underlay;
 mod veth;
 
 use std::process::Command;
