@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluice_tables::ServicesError;
+use sluice_tables::{Family, ServicesError};
 
 use crate::name::{NameError, NodeName};
 use crate::network_policy::PolicyProblem;
@@ -200,6 +200,51 @@ pub enum Problem {
     NotUnicast {
         /// As written.
         value: IpAddr,
+    },
+    /// A Node to whose pods nothing can be sent.
+    #[error("is empty; nothing reaches pods of this node until it has one")]
+    NoPodNetwork,
+    /// A Node that cannot be reached over the underlay.
+    #[error("has no InternalIP that is {family} and this node's alone; nothing reaches pods of this node without one")]
+    NoInternalIp {
+        /// The underlay's family.
+        family: Family,
+    },
+    /// An address that another Node has.
+    #[error("{value} is also node {node}'s; give each node its own")]
+    AddressOfNode {
+        /// As written.
+        value: IpAddr,
+        /// The other node.
+        node: NodeName,
+    },
+    /// An address of pods where none can be.
+    #[error("{value} lies in {network}, which is for pods; take another")]
+    InPodNetwork {
+        /// As written.
+        value: IpAddr,
+        /// The pod network.
+        network: IpNet,
+    },
+    /// A pod network among ClusterIPs.
+    #[error("{value} overlaps the Service range {range}; change one of them")]
+    InServiceRange {
+        /// As written.
+        value: IpNet,
+        /// The range.
+        range: IpNet,
+    },
+    /// A Service's address that is the node's.
+    #[error("{value} is an address of this node; take another")]
+    OfThisNode {
+        /// As written.
+        value: IpAddr,
+    },
+    /// A port on the node that the switch itself needs.
+    #[error("{port} is one that the switch masquerades or tunnels with; take another, or configure other ones")]
+    ReservedPort {
+        /// As written.
+        port: u16,
     },
     /// What two Services claim, and this one does not get.
     #[error("{what} belongs to Service {by}, which comes first; take another")]

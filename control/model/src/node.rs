@@ -1,8 +1,10 @@
 //! Nodes: their pod networks and the addresses they are reached at.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use sluice_tables::{Family, tunnel_mac};
 use sluice_wire::MacAddr;
 
 use crate::check::Check;
@@ -56,6 +58,23 @@ impl Node {
     /// The zone it is in.
     pub fn zone(&self) -> Option<&str> {
         self.labels.get(ZONE_LABEL).map(String::as_str).filter(|zone| !zone.is_empty())
+    }
+
+    /// The first `InternalIP` of a family.
+    pub fn internal_ip(&self, family: Family) -> Option<IpAddr> {
+        self.internal_ips.iter().copied().find(|address| Family::of(*address) == family)
+    }
+
+    /// The MAC of its end of the tunnels, where that end has this address.
+    pub fn tunnel_mac_at(&self, address: IpAddr) -> MacAddr {
+        self.tunnel_mac.unwrap_or_else(|| tunnel_mac(address))
+    }
+
+    /// Every address that counts as the node's: those in the pod network, those of its status, and `live` ones, which
+    /// its own stack has. Those that no other host could reach are left out.
+    pub fn all_addresses(&self, live: &[IpAddr]) -> BTreeSet<IpAddr> {
+        let all = self.own_addresses().into_iter().chain(self.addresses()).chain(live.iter().copied());
+        all.filter(|address| is_reachable(*address)).collect()
     }
 
     /// All addresses of its status: those inside the cluster first.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use sluice_tables::{Family, ServiceEntry, ServiceId, Services, ServicesBuilder};
 
+use claims::Claims;
 pub use config::{NodePortAddresses, ServicesConfig};
 pub use health_check::{HealthCheck, health_checks};
 
@@ -53,7 +54,7 @@ pub fn compile_services(index: &Index, node: &Node, config: &ServicesConfig, see
     for service in oldest_first(index, config) {
         add(&mut builder, index, node, config, service, &mut entries, &mut faults);
     }
-    claims::claim(&mut builder, &entries, config, &mut faults);
+    Claims::new(index, node, config, &mut faults).claim(&mut builder, &entries);
     (builder.build(), faults)
 }
 

@@ -1,53 +1,103 @@
 //! Which Service has which frontend.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use sluice_tables::{Family, FrontendKey, FrontendKind, ServicesBuilder, ServicesError};
 
 use super::{Entry, ServicesConfig, fault, ports_field};
+use crate::disjoint::Disjoint;
 use crate::fault::{Fault, FieldPath, Problem};
+use crate::index::Index;
+use crate::node::Node;
 
-/// Gives frontends out, the kinds in the order of how hard they are to come by: anyone may write an address into
-/// `externalIPs`, a load balancer's is its controller's to give, a ClusterIP the API server's. `entries` are the oldest
-/// first, and the first to ask has it.
-pub(super) fn claim(
-    builder: &mut ServicesBuilder,
-    entries: &[Entry<'_>],
-    config: &ServicesConfig,
-    faults: &mut Vec<Fault>,
-) {
-    for kind in [FrontendKind::ClusterIp, FrontendKind::NodePort, FrontendKind::LoadBalancer, FrontendKind::ExternalIp]
-    {
-        for entry in entries {
-            match kind {
-                FrontendKind::NodePort => claim_node_port(builder, entry, faults),
-                FrontendKind::ExternalIp if !config.external_ips => {}
-                _ => claim_addresses(builder, entry, kind, faults),
+/// Hands frontends out.
+pub(super) struct Claims<'a> {
+    config: &'a ServicesConfig,
+    /// Networks that are for pods, on whichever node.
+    pods: Disjoint<()>,
+    /// Every address of this node.
+    own: BTreeSet<IpAddr>,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl<'a> Claims<'a> {
+    pub(super) fn new(
+        index: &Index,
+        node: &Node,
+        config: &'a ServicesConfig,
+        faults: &'a mut Vec<Fault>,
+    ) -> Claims<'a> {
+        let networks = index.nodes().chain([node]).flat_map(|node| node.pod_cidrs.iter().copied());
+        let mut pods = Disjoint::new();
+        for network in IpNet::aggregate(&networks.collect()) {
+            // Aggregated, so none is refused.
+            let _ = pods.insert(network, ());
+        }
+        Claims { config, pods, own: node.all_addresses(&config.node_addresses), faults }
+    }
+
+    /// Gives frontends out, the kinds in the order of how hard they are to come by: anyone may write an address into
+    /// `externalIPs`, a load balancer's is its controller's to give, a ClusterIP the API server's. `entries` are the
+    /// oldest first, and the first to ask has it.
+    pub(super) fn claim(&mut self, builder: &mut ServicesBuilder, entries: &[Entry<'_>]) {
+        use FrontendKind::{ClusterIp, ExternalIp, LoadBalancer, NodePort};
+        for kind in [ClusterIp, NodePort, LoadBalancer, ExternalIp] {
+            for entry in entries {
+                match kind {
+                    NodePort => self.node_port(builder, entry),
+                    ExternalIp if !self.config.external_ips => {}
+                    _ => self.addresses(builder, entry, kind),
+                }
             }
         }
     }
-}
 
-fn claim_node_port(builder: &mut ServicesBuilder, entry: &Entry<'_>, faults: &mut Vec<Fault>) {
-    let Some(port) = entry.port.node_port else { return };
-    let protocol = entry.port.protocol.number();
-    if let Err(reason) = builder.node_port(port, protocol, entry.id) {
-        faults.push(fault(entry.service, ports_field(entry.position).key("nodePort"), explain(reason)));
+    fn node_port(&mut self, builder: &mut ServicesBuilder, entry: &Entry<'_>) {
+        let Some(port) = entry.port.node_port else { return };
+        let field = ports_field(entry.position).key("nodePort");
+        if self.config.reserves(port, entry.port.protocol) {
+            self.faults.push(fault(entry.service, field, Problem::ReservedPort { port }));
+        } else if let Err(reason) = builder.node_port(port, entry.port.protocol.number(), entry.id) {
+            self.faults.push(fault(entry.service, field, explain(reason)));
+        }
     }
-}
 
-fn claim_addresses(builder: &mut ServicesBuilder, entry: &Entry<'_>, kind: FrontendKind, faults: &mut Vec<Fault>) {
-    let (field, addresses): (&[&str], &[IpAddr]) = match kind {
-        FrontendKind::LoadBalancer => (&["status", "loadBalancer", "ingress"], &entry.service.load_balancer_ips),
-        FrontendKind::ExternalIp => (&["spec", "externalIPs"], &entry.service.external_ips),
-        FrontendKind::ClusterIp | FrontendKind::NodePort => (&["spec", "clusterIPs"], &entry.service.cluster_ips),
-    };
-    let other_kinds =
-        |address: &IpAddr| kind == FrontendKind::ExternalIp && entry.service.load_balancer_ips.contains(address);
-    for &address in addresses.iter().filter(|address| Family::of(**address) == entry.family && !other_kinds(address)) {
-        let key = FrontendKey { address, port: entry.port.port, protocol: entry.port.protocol.number() };
-        if let Err(reason) = builder.frontend(key, kind, entry.id) {
-            faults.push(fault(entry.service, FieldPath::of(field), explain(reason)));
+    fn addresses(&mut self, builder: &mut ServicesBuilder, entry: &Entry<'_>, kind: FrontendKind) {
+        let service = entry.service;
+        let (field, addresses): (&[&str], &[IpAddr]) = match kind {
+            FrontendKind::LoadBalancer => (&["status", "loadBalancer", "ingress"], &service.load_balancer_ips),
+            FrontendKind::ExternalIp => (&["spec", "externalIPs"], &service.external_ips),
+            FrontendKind::ClusterIp | FrontendKind::NodePort => (&["spec", "clusterIPs"], &service.cluster_ips),
+        };
+        for &address in addresses.iter().filter(|address| Family::of(**address) == entry.family) {
+            // Its own already, by another field that asks for as much.
+            if kind == FrontendKind::ExternalIp && service.load_balancer_ips.contains(&address) {
+                continue;
+            }
+            let key = FrontendKey { address, port: entry.port.port, protocol: entry.port.protocol.number() };
+            let refused = self.refusal(address, entry, kind);
+            let claimed = refused.map_or_else(|| builder.frontend(key, kind, entry.id).map_err(explain), Err);
+            if let Err(problem) = claimed {
+                self.faults.push(fault(service, FieldPath::of(field), problem));
+            }
+        }
+    }
+
+    /// Why nobody can have a frontend here: the address is for pods, or the node would be cut off from its own address,
+    /// or the switch itself from a port there.
+    fn refusal(&self, value: IpAddr, entry: &Entry<'_>, kind: FrontendKind) -> Option<Problem> {
+        let port = entry.port.port;
+        if let Some((network, ())) = self.pods.holder(value) {
+            return Some(Problem::InPodNetwork { value, network });
+        }
+        if !self.own.contains(&value) {
+            return None;
+        }
+        match kind {
+            FrontendKind::ClusterIp => Some(Problem::OfThisNode { value }),
+            _ => self.config.reserves(port, entry.port.protocol).then_some(Problem::ReservedPort { port }),
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use sluice_tables::Choice;
+use sluice_tables::{Choice, DEFAULT_MASQUERADE_PORTS};
 
 use crate::node::{Node, is_reachable};
+use crate::protocol::Protocol;
 
 /// How Services are carried out on this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicesConfig {
     /// Ranges that ClusterIPs are taken from: a packet to an address in them that is no Service's is dropped.
     pub service_cidrs: Vec<IpNet>,
@@ -24,6 +25,25 @@ pub struct ServicesConfig {
     pub proxy_name: Option<String>,
     /// How backends are chosen.
     pub choice: Choice,
+    /// Ports on the node that masquerading needs, first and last inclusive: no Service can have them there.
+    pub masquerade_ports: (u16, u16),
+    /// UDP port on the node that the tunnels need.
+    pub tunnel_port: Option<u16>,
+}
+
+impl Default for ServicesConfig {
+    fn default() -> ServicesConfig {
+        ServicesConfig {
+            service_cidrs: Vec::new(),
+            node_port_addresses: NodePortAddresses::default(),
+            node_addresses: Vec::new(),
+            external_ips: false,
+            proxy_name: None,
+            choice: Choice::default(),
+            masquerade_ports: DEFAULT_MASQUERADE_PORTS,
+            tunnel_port: None,
+        }
+    }
 }
 
 /// At which of the node's addresses NodePorts are served. Loopback and link-local addresses never serve any: what comes
@@ -51,5 +71,11 @@ impl ServicesConfig {
             }
         };
         chosen.into_iter().filter(|address| is_reachable(*address)).collect()
+    }
+
+    /// Whether the switch itself needs a port on the node.
+    pub(crate) fn reserves(&self, port: u16, protocol: Protocol) -> bool {
+        let (first, last) = self.masquerade_ports;
+        (first..=last).contains(&port) || (protocol == Protocol::Udp && self.tunnel_port == Some(port))
     }
 }
