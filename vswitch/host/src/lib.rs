@@ -31,7 +31,7 @@ pub use netlink::monitor::{Changes, Monitor};
 pub use netlink::neighbour::{Neighbour, NeighbourState};
 pub use netlink::qdisc::Qdisc;
 pub use netlink::route::{MAIN_TABLE, Route, RouteKind, Scope};
-pub use netlink::underlay::{UnderlayFacts, UnderlayRoute};
+pub use netlink::underlay::{UnderlayFacts, UnderlayHop, UnderlayRoute};
 pub use netlink::veth::{VethEnd, VethPair};
 pub use netlink::{Netlink, check_link_name};
 pub use netns::{NAMED_NAMESPACES, Netns, NetnsId};

@@ -1,7 +1,11 @@
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
-use sluice_host::{AddressSpec, LinkChange, LinkIndex, NeighbourState, Netlink, Route, UnderlayFacts, VethEnd};
+use sluice_host::UnderlayHop::{Elsewhere, OnLink, Via};
+use sluice_host::{
+    AddressSpec, LinkChange, LinkIndex, NeighbourState, Netlink, Route, UnderlayFacts, UnderlayHop, VethEnd,
+};
 use sluice_netns::{Namespace, wait_for};
 use sluice_wire::MacAddr;
 
@@ -32,9 +36,13 @@ fn wire(a: &Namespace, b: &Namespace) -> (LinkIndex, LinkIndex) {
     (index, other)
 }
 
-fn route(facts: &UnderlayFacts, destination: &str) -> Option<(Option<IpAddr>, Option<IpAddr>)> {
-    let found = facts.routes.iter().find(|(to, ..)| *to == net(destination));
-    found.map(|(_, gateway, source)| (*gateway, *source))
+fn route(facts: &UnderlayFacts, destination: &str) -> Option<(UnderlayHop, Option<IpAddr>)> {
+    let found = facts.routes.iter().find(|route| route.destination == net(destination));
+    found.map(|route| (route.hop, route.source))
+}
+
+fn via(router: &str) -> Option<(UnderlayHop, Option<IpAddr>)> {
+    Some((Via(ip(router)), None))
 }
 
 #[test]
@@ -68,20 +76,25 @@ fn the_facts_of_a_device_are_its_own_and_of_several_routes_the_best() {
         &a,
         "ip -6 route add 2001:db8:4::/48 nexthop via 2001:db8::6 dev eth0 onlink nexthop via 2001:db8::7 dev eth0",
     );
+    output(&a, "ip route add 10.5.0.0/16 via inet6 2001:db8::6 dev eth0");
+    output(&a, "ip route add unreachable 10.6.0.0/16");
     let facts = netlink.underlay(eth0, &[]).unwrap();
     assert_eq!((facts.mac, facts.mtu), (MAC, 1500));
-    assert_eq!(route(&facts, "0.0.0.0/0"), Some((Some(ip("192.0.2.9")), Some(ip("192.0.2.1")))));
-    assert_eq!(route(&facts, "192.0.2.0/24"), Some((None, Some(ip("192.0.2.1")))));
-    assert_eq!(route(&facts, "10.1.0.0/16"), Some((Some(ip("192.0.2.9")), None)));
-    assert_eq!((route(&facts, "10.2.0.0/16"), route(&facts, "10.3.0.0/16")), (None, None));
-    assert_eq!(route(&facts, "10.4.0.0/16"), Some((Some(ip("192.0.2.6")), None)));
-    assert_eq!(route(&facts, "2001:db8:4::/48"), Some((Some(ip("2001:db8::6")), None)));
-    assert_eq!(route(&facts, "::/0"), Some((Some(ip("2001:db8::9")), None)));
-    assert_eq!(route(&facts, "2001:db8::/64"), Some((None, None)));
+    assert_eq!(route(&facts, "0.0.0.0/0"), Some((Via(ip("192.0.2.9")), Some(ip("192.0.2.1")))));
+    assert_eq!(route(&facts, "192.0.2.0/24"), Some((OnLink, Some(ip("192.0.2.1")))));
+    assert_eq!(route(&facts, "10.1.0.0/16"), via("192.0.2.9"));
+    assert_eq!(route(&facts, "10.2.0.0/16"), None, "in a table that was not asked for");
+    assert_eq!(route(&facts, "10.3.0.0/16"), Some((Elsewhere, None)));
+    assert_eq!(route(&facts, "10.4.0.0/16"), via("192.0.2.6"));
+    assert_eq!(route(&facts, "10.5.0.0/16"), via("2001:db8::6"), "a router of the other family");
+    assert_eq!(route(&facts, "10.6.0.0/16"), Some((Elsewhere, None)));
+    assert_eq!(route(&facts, "2001:db8:4::/48"), via("2001:db8::6"));
+    assert_eq!(route(&facts, "::/0"), via("2001:db8::9"));
+    assert_eq!(route(&facts, "2001:db8::/64"), Some((OnLink, None)));
     assert!(facts.addresses.contains(&net("192.0.2.1/24")) && facts.addresses.contains(&net("2001:db8::1/64")));
     assert!(facts.neighbours.iter().all(|(address, _)| *address != ip("192.0.2.77")), "another device's");
     let facts = netlink.underlay(eth0, &[1000]).unwrap();
-    assert_eq!(route(&facts, "10.1.0.0/16"), Some((Some(ip("192.0.2.3")), None)), "a table of its own goes first");
+    assert_eq!(route(&facts, "10.1.0.0/16"), via("192.0.2.3"), "a table of its own goes first");
 }
 
 fn state(netlink: &mut Netlink, link: LinkIndex, address: IpAddr) -> Option<NeighbourState> {
@@ -97,15 +110,16 @@ fn a_neighbour_is_resolved_on_demand_and_seen_by_the_monitor() {
     let mac = b.netlink().link_by_index(other).unwrap().mac.unwrap();
     let mut monitor = sluice_host::Monitor::open_in(&a).unwrap();
     for address in ["192.0.2.2", "2001:db8::2"].map(ip) {
-        let mut seen = false;
         wait_for("the neighbour's answer", || {
-            seen |= monitor.wait(std::time::Duration::from_millis(20)).unwrap().neighbours.contains(&eth0);
             // Asked anew, as the switch does with each packet: the first question may be lost while the wire comes up.
             netlink.resolve_neighbour(eth0, address).unwrap();
             netlink.underlay(eth0, &[]).unwrap().neighbours.contains(&(address, mac)).then_some(())
         })
         .unwrap();
-        assert!(seen, "{address}: its change was told");
+        wait_for("its change to be told", || {
+            monitor.wait(Duration::from_millis(20)).unwrap().neighbours.contains(&eth0).then_some(())
+        })
+        .unwrap();
     }
     netlink.resolve_neighbour(eth0, ip("192.0.2.200")).unwrap();
     assert_eq!(state(&mut netlink, eth0, ip("192.0.2.200")), Some(NeighbourState::Incomplete));

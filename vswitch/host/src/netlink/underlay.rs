@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_route::route::{RouteAttribute, RouteFlags, RouteMessage, RouteNextHopFlags, RouteType};
+use netlink_packet_route::route::{
+    RouteAttribute, RouteFlags, RouteMessage, RouteNextHop, RouteNextHopFlags, RouteType, RouteVia,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use sluice_wire::MacAddr;
 
@@ -16,13 +18,33 @@ use crate::error::Error;
 /// The table behind the main one (`RT_TABLE_DEFAULT`).
 const DEFAULT_TABLE: u32 = 253;
 
-/// Destination, gateway (none: on the link) and preferred source.
-pub type UnderlayRoute = (IpNet, Option<IpAddr>, Option<IpAddr>);
+/// Where a route leads, as seen from one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderlayHop {
+    /// The destination is a neighbour on the device's link.
+    OnLink,
+    /// To this router on the link, of either family (RFC 8950).
+    Via(IpAddr),
+    /// By another device, or nowhere.
+    Elsewhere,
+}
+
+/// A route of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderlayRoute {
+    /// Where packets are going.
+    pub destination: IpNet,
+    /// Where they are sent.
+    pub hop: UnderlayHop,
+    /// The source address that the route prefers (RTA_PREFSRC).
+    pub source: Option<IpAddr>,
+}
 
 /// Routes, neighbours and addresses of one device, sorted, so that two states can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnderlayFacts {
-    /// Destination, gateway (none: on the link) and preferred source. One route a destination: that of the lowest metric.
+    /// One route a destination, that of the lowest metric; by destination. Those that lead elsewhere are among them, as they
+    /// take their part out of the others.
     pub routes: Vec<UnderlayRoute>,
     /// Neighbours whose hardware address is known and not found wrong.
     pub neighbours: Vec<(IpAddr, MacAddr)>,
@@ -35,9 +57,9 @@ pub struct UnderlayFacts {
 }
 
 impl Netlink {
-    /// What is known of the way out by `link`: of the routes those of the main and the default table, and of `tables`, that lead
-    /// to it, also as one of several next hops. A table earlier in `tables` goes before those after it, and all of them before
-    /// the main one, as rules for them would have it.
+    /// What is known of the way out by `link`: the routes of the main and the default table, and of `tables`. One with several
+    /// next hops leads to the first by `link` that is alive. A table earlier in `tables` goes before those after it, and all of
+    /// them before the main one, as rules for them would have it.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NoDevice`] when the device is gone.
@@ -71,64 +93,72 @@ impl Netlink {
             let Some(way) = way_out(&message, link) else { continue };
             let Some(place) = order.iter().position(|table| *table == way.table) else { continue };
             let rank = (place, way.metric);
-            match best.get(&way.destination) {
+            match best.get(&way.route.destination) {
                 Some((other, _)) if *other <= rank => {}
-                _ => drop(best.insert(way.destination, (rank, way))),
+                _ => drop(best.insert(way.route.destination, (rank, way))),
             }
         }
-        Ok(best.into_iter().map(|(destination, (_, way))| (destination, way.gateway, way.source)).collect())
+        Ok(best.into_values().map(|(_, way)| way.route).collect())
     }
 }
 
-/// A route as far as it matters here.
+/// A route and what decides among several.
 #[derive(Debug)]
 struct Way {
-    destination: IpNet,
-    gateway: Option<IpAddr>,
-    source: Option<IpAddr>,
+    route: UnderlayRoute,
     table: u32,
     metric: u32,
 }
 
-/// A unicast route by `link`; of several next hops, the first by it that is alive.
+/// The route as seen from `link`; `None` for one that is dead (its device is down) or for no single receiver.
 fn way_out(message: &RouteMessage, link: LinkIndex) -> Option<Way> {
     let header = &message.header;
-    if header.kind != RouteType::Unicast || header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown) {
+    let nowhere = match header.kind {
+        RouteType::Unicast => false,
+        RouteType::BlackHole | RouteType::Unreachable | RouteType::Prohibit => true,
+        _ => return None,
+    };
+    if header.flags.contains(RouteFlags::Dead) {
         return None;
     }
     let v4 = header.address_family == AddressFamily::Inet;
-    let mut way = Way {
-        destination: net_of(v4, None, header.destination_prefix_length)?,
-        gateway: None,
-        source: None,
-        table: header.table.into(),
-        metric: 0,
-    };
+    let prefix_len = header.destination_prefix_length;
+    let mut route =
+        UnderlayRoute { destination: net_of(v4, None, prefix_len)?, hop: UnderlayHop::OnLink, source: None };
+    let (mut table, mut metric) = (header.table.into(), 0);
     let mut by = None;
     for attribute in &message.attributes {
         match attribute {
-            RouteAttribute::Destination(address) => {
-                way.destination = net_of(v4, ip_of(address), header.destination_prefix_length)?;
-            }
-            RouteAttribute::Gateway(address) => way.gateway = ip_of(address),
-            RouteAttribute::PrefSource(address) => way.source = ip_of(address),
+            RouteAttribute::Destination(address) => route.destination = net_of(v4, ip_of(address), prefix_len)?,
+            RouteAttribute::PrefSource(address) => route.source = ip_of(address),
             RouteAttribute::Oif(index) => by = Some(LinkIndex(*index)),
-            RouteAttribute::Table(table) => way.table = *table,
-            RouteAttribute::Priority(metric) => way.metric = *metric,
-            // A gateway of the other family cannot be resolved by our tables.
-            RouteAttribute::Via(_) => return None,
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Priority(number) => metric = *number,
             RouteAttribute::MultiPath(hops) => {
                 let alive =
-                    |flags: RouteNextHopFlags| !flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown);
-                let hop = hops.iter().find(|hop| hop.interface_index == link.0 && alive(hop.flags))?;
-                by = Some(link);
-                way.gateway = hop.attributes.iter().find_map(|attribute| match attribute {
-                    RouteAttribute::Gateway(address) => ip_of(address),
-                    _ => None,
-                });
+                    |hop: &&RouteNextHop| !hop.flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown);
+                if let Some(hop) = hops.iter().filter(alive).find(|hop| hop.interface_index == link.0) {
+                    by = Some(link);
+                    route.hop = router(&hop.attributes).map_or(UnderlayHop::OnLink, UnderlayHop::Via);
+                }
             }
             _ => {}
         }
     }
-    (by == Some(link)).then_some(way)
+    if let Some(router) = router(&message.attributes) {
+        route.hop = UnderlayHop::Via(router);
+    }
+    if nowhere || by != Some(link) {
+        route.hop = UnderlayHop::Elsewhere;
+    }
+    Some(Way { route, table, metric })
+}
+
+fn router(attributes: &[RouteAttribute]) -> Option<IpAddr> {
+    attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(address) => ip_of(address),
+        RouteAttribute::Via(RouteVia::Inet(ip)) => Some(IpAddr::V4(*ip)),
+        RouteAttribute::Via(RouteVia::Inet6(ip)) => Some(IpAddr::V6(*ip)),
+        _ => None,
+    })
 }
