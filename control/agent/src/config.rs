@@ -10,10 +10,15 @@ use sluice_model::{NameError, NodeName};
 
 mod check;
 mod keys;
+mod network;
 
 pub use keys::{
     FeatureKeys, Idle, IdleCores, Keys, LogFormat, LogKeys, LogLevel, Need, SourceKeys, SuperFrames, Switchable,
     XdpMode,
+};
+pub use network::{
+    ConnectionKeys, Encapsulation, EndpointChoice, MasqueradeKeys, Network, NodePortAddresses, RemovedEndpoints,
+    ServiceKeys, Switched, TunnelKeys, UplinkKeys,
 };
 
 /// The command line of sluiced.
@@ -139,6 +144,30 @@ pub enum ConfigError {
         /// Its value.
         value: String,
     },
+    /// A name that no device has.
+    #[error("uplink.device \"{value}\" is no name of a device: 1 to 15 letters without '/' and blanks, as eth0")]
+    BadDevice {
+        /// Its value.
+        value: String,
+    },
+    /// Not a network.
+    #[error(
+        "{key}: \"{value}\" is no network; write address, slash and prefix length without bits behind it, as 10.96.0.0/16"
+    )]
+    BadNetwork {
+        /// The key.
+        key: &'static str,
+        /// The value in question.
+        value: String,
+    },
+    /// Not a range of ports.
+    #[error(
+        "masquerade.ports \"{value}\" is no range of ports from 1024 to 65535; write the first and the last, as 61000-65535"
+    )]
+    BadPorts {
+        /// Its value.
+        value: String,
+    },
     /// The configuration cannot be written as YAML.
     #[error("cannot print the configuration: {reason}")]
     Print {
@@ -193,8 +222,8 @@ pub struct Config {
     pub idle: Idle,
     /// What the machine's cores do when they have nothing to do.
     pub idle_cores: IdleCores,
-    /// Path MTU of pods in bytes, 1280 to 9000.
-    pub pod_mtu: u16,
+    /// Path MTU of pods in bytes, 1280 to 9000; `None` for what the uplink and the tunnel leave, 1500 without an uplink.
+    pub pod_mtu: Option<u16>,
     /// Super-frames between local pods.
     pub super_frames: SuperFrames,
     /// How the XDP program is attached.
@@ -207,6 +236,8 @@ pub struct Config {
     pub umem_frames: u32,
     /// Kernel features.
     pub features: Features,
+    /// What lies beyond this node's pods.
+    pub network: Network,
     /// Where HTTP is served; port 0 takes a free one.
     pub http: SocketAddr,
     /// Logging.

@@ -25,6 +25,9 @@ use crate::shape::Shape;
 use crate::state::StateFile;
 use crate::{cores, descriptors, inventory};
 
+/// Path MTU of pods without an uplink, bytes: Ethernet's.
+const DEFAULT_POD_MTU: u16 = 1500;
+
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
 
@@ -93,10 +96,11 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
 
 /// In native mode a veth peer loses its segmentation offload, so there are no super-frames to make room for.
 fn wanted_shape(config: &Config) -> Shape {
+    let path_mtu = config.pod_mtu.unwrap_or(DEFAULT_POD_MTU);
     let super_frames = config.super_frames == SuperFrames::Auto
         && config.features.multi_buffer == Switchable::Auto
         && config.xdp_mode != XdpMode::Native;
-    Shape { path_mtu: config.pod_mtu, super_frames }
+    Shape { path_mtu, super_frames }
 }
 
 /// Binds the switch to the host port, first of all ports: then it is known what the kernel can do.
@@ -112,9 +116,9 @@ fn join(
         if !features.multi_buffer {
             let room = CHUNK_SIZE - HEADROOM - ETHERNET;
             ensure!(
-                usize::from(config.pod_mtu) <= room,
+                usize::from(host_port.shape.path_mtu) <= room,
                 "podMtu {} needs packets of several frames, which are off or missing in this kernel; lower it to {room}",
-                config.pod_mtu
+                host_port.shape.path_mtu
             );
             host_port.shrink(netlink).context("host port")?;
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sluice_model::NodeName;
 
-use super::{Config, ConfigError, DEFAULT_HTTP, Features, Keys, Log, Source, Surroundings};
+use super::{Config, ConfigError, DEFAULT_HTTP, Features, Keys, Log, Source, Surroundings, network};
 
 /// Bytes of a socket's path (unix(7)) less the final zero and `/sluiced.sock`.
 const RUN_DIR_LIMIT: usize = 107 - "/sluiced.sock".len();
@@ -25,13 +25,14 @@ const UMEM_FRAMES: (u64, u64) = (1 << 10, 1 << 20);
 const DEFAULT_UMEM_FRAMES: u64 = 1 << 12;
 
 pub(super) fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, ConfigError> {
-    let pod_mtu = within("podMtu", keys.pod_mtu.unwrap_or(1500), POD_MTU)?;
+    let pod_mtu = keys.pod_mtu.map(|mtu| within("podMtu", mtu, POD_MTU)).transpose()?;
     let umem_frames = within("umemFrames", keys.umem_frames.unwrap_or(DEFAULT_UMEM_FRAMES), UMEM_FRAMES)?;
     let http = match keys.http {
         None => DEFAULT_HTTP,
         Some(value) => value.parse().map_err(|_| ConfigError::BadHttp { value })?,
     };
     let source = keys.source.directory.ok_or(ConfigError::NoSource)?;
+    let network = network::check(keys.uplink, keys.tunnel, keys.services, keys.masquerade, keys.connections)?;
     Ok(Config {
         node_name: node_name(keys.node_name, surroundings)?,
         run_dir: run_dir(keys.run_dir)?,
@@ -52,13 +53,18 @@ pub(super) fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, C
             tx_budget: keys.features.tx_budget.unwrap_or_default(),
             need_wakeup: keys.features.need_wakeup.unwrap_or_default(),
         },
+        network,
         http,
         log: Log { format: keys.log.format.unwrap_or_default(), level: keys.log.level.unwrap_or_default() },
     })
 }
 
 /// Narrowing cannot fail for the ranges used; should one be widened past its type, it is refused as out of range.
-fn within<T: TryFrom<u64>>(key: &'static str, value: u64, (low, high): (u64, u64)) -> Result<T, ConfigError> {
+pub(super) fn within<T: TryFrom<u64>>(
+    key: &'static str,
+    value: u64,
+    (low, high): (u64, u64),
+) -> Result<T, ConfigError> {
     let narrowed = (low..=high).contains(&value).then(|| T::try_from(value).ok()).flatten();
     narrowed.ok_or(ConfigError::OutOfRange { key, value, low, high })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::{ConnectionKeys, MasqueradeKeys, ServiceKeys, TunnelKeys, UplinkKeys};
 use super::{Config, Features, Log, Source};
 
 /// What a worker does when there is nothing to do.
@@ -143,7 +144,7 @@ pub struct Keys {
     /// [default: halt]
     #[arg(long)]
     pub idle_cores: Option<IdleCores>,
-    /// Path MTU of pods in bytes, 1280 to 9000 [default: 1500]
+    /// Path MTU of pods in bytes, 1280 to 9000 [default: what the uplink and the tunnel leave; 1500 without an uplink]
     #[arg(long, value_name = "BYTES")]
     pub pod_mtu: Option<u64>,
     /// Super-frames between local pods [default: auto]
@@ -164,6 +165,21 @@ pub struct Keys {
     /// Kernel features.
     #[command(flatten)]
     pub features: FeatureKeys,
+    /// The uplink.
+    #[command(flatten)]
+    pub uplink: UplinkKeys,
+    /// Tunnels between nodes.
+    #[command(flatten)]
+    pub tunnel: TunnelKeys,
+    /// Services.
+    #[command(flatten)]
+    pub services: ServiceKeys,
+    /// Masquerade.
+    #[command(flatten)]
+    pub masquerade: MasqueradeKeys,
+    /// Connections.
+    #[command(flatten)]
+    pub connections: ConnectionKeys,
     /// Address and port of the HTTP endpoint [default: 127.0.0.1:9810]
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<String>,
@@ -230,6 +246,11 @@ impl Keys {
             huge_pages,
             umem_frames,
             features: FeatureKeys { multi_buffer, tx_metadata, tx_budget, need_wakeup },
+            uplink,
+            tunnel,
+            services,
+            masquerade,
+            connections,
             http,
             log: LogKeys { format, level },
         } = self;
@@ -253,6 +274,11 @@ impl Keys {
                 tx_budget: tx_budget.or(base.features.tx_budget),
                 need_wakeup: need_wakeup.or(base.features.need_wakeup),
             },
+            uplink: uplink.over(base.uplink),
+            tunnel: tunnel.over(base.tunnel),
+            services: services.over(base.services),
+            masquerade: masquerade.over(base.masquerade),
+            connections: connections.over(base.connections),
             http: http.or(base.http),
             log: LogKeys { format: format.or(base.log.format), level: level.or(base.log.level) },
         }
@@ -264,6 +290,7 @@ impl From<&Config> for Keys {
         let Source::Directory(directory) = &config.source;
         let Features { multi_buffer, tx_metadata, tx_budget, need_wakeup } = config.features;
         let Log { format, level } = config.log;
+        let (uplink, tunnel, services, masquerade, connections) = config.network.keys();
         Keys {
             node_name: Some(config.node_name.as_str().to_owned()),
             run_dir: Some(config.run_dir.clone()),
@@ -272,7 +299,7 @@ impl From<&Config> for Keys {
             cores: Some(config.cores.clone()),
             idle: Some(config.idle),
             idle_cores: Some(config.idle_cores),
-            pod_mtu: Some(config.pod_mtu.into()),
+            pod_mtu: config.pod_mtu.map(u64::from),
             super_frames: Some(config.super_frames),
             xdp_mode: Some(config.xdp_mode),
             zero_copy: Some(config.zero_copy),
@@ -284,6 +311,11 @@ impl From<&Config> for Keys {
                 tx_budget: Some(tx_budget),
                 need_wakeup: Some(need_wakeup),
             },
+            uplink,
+            tunnel,
+            services,
+            masquerade,
+            connections,
             http: Some(config.http.to_string()),
             log: LogKeys { format: Some(format), level: Some(level) },
         }

@@ -37,7 +37,11 @@ fn defaults_fill_in_what_is_left_out() {
     assert_eq!(config.state_dir, Path::new("/var/lib/sluice"));
     assert_eq!(config.source, Source::Directory("/etc/sluice/manifests".into()));
     assert_eq!(config.cores, [3]);
-    assert_eq!((config.pod_mtu, config.umem_frames), (1500, 4096));
+    assert_eq!((config.pod_mtu, config.umem_frames), (None, 4096));
+    let network = &config.network;
+    assert_eq!((network.uplink.as_deref(), network.encapsulation), (None, Encapsulation::Vxlan));
+    assert_eq!((network.vni, network.tunnel_port, network.masquerade_ports), (1, 4789, (61000, 65535)));
+    assert_eq!((network.node_port_addresses.clone(), network.connections), (NodePortAddresses::Primary, None));
     assert_eq!((config.idle, config.super_frames), (Idle::Adaptive, SuperFrames::Auto));
     assert_eq!(config.http.to_string(), "127.0.0.1:9810");
     assert_eq!(config.features, Features::default());
@@ -58,6 +62,17 @@ zeroCopy: require
 hugePages: off
 umemFrames: 4096
 features: {multiBuffer: off, txMetadata: off, txBudget: off, needWakeup: off}
+uplink: {device: eth7}
+tunnel: {encapsulation: geneve, vni: 7, port: 6082}
+services:
+  cidrs: [10.96.0.0/16, 'fd00:96::/112']
+  choice: maglev
+  externalIps: off
+  nodePortAddresses: [192.0.2.0/24]
+  proxyName: other
+  removedEndpoints: drop
+masquerade: {outside: off, excluded: [10.0.0.0/8], ports: 50000-50999}
+connections: {max: 2048, podShare: 7}
 http: '[::1]:80'
 log: {format: json, level: debug}
 ";
@@ -75,13 +90,30 @@ fn every_key_of_a_file_is_taken() {
         cores: vec![1, 0],
         idle: Idle::Poll,
         idle_cores: IdleCores::Poll,
-        pod_mtu: 9000,
+        pod_mtu: Some(9000),
         super_frames: SuperFrames::Off,
         xdp_mode: XdpMode::Native,
         zero_copy: Need::Require,
         huge_pages: Need::Off,
         umem_frames: 4096,
         features,
+        network: Network {
+            uplink: Some("eth7".into()),
+            encapsulation: Encapsulation::Geneve,
+            vni: 7,
+            tunnel_port: 6082,
+            service_cidrs: vec!["10.96.0.0/16".parse().unwrap(), "fd00:96::/112".parse().unwrap()],
+            choice: EndpointChoice::Maglev,
+            external_ips: Switched::Off,
+            node_port_addresses: NodePortAddresses::Within(vec!["192.0.2.0/24".parse().unwrap()]),
+            proxy_name: Some("other".into()),
+            removed_endpoints: RemovedEndpoints::Drop,
+            masquerade_outside: Switched::Off,
+            masquerade_excluded: vec!["10.0.0.0/8".parse().unwrap()],
+            masquerade_ports: (50000, 50999),
+            connections: Some(2048),
+            pod_share: 7,
+        },
         http: "[::1]:80".parse().unwrap(),
         log: Log { format: LogFormat::Json, level: LogLevel::Debug },
     };
@@ -108,6 +140,21 @@ fn every_key_is_a_flag_and_flags_win() {
         "--features-tx-metadata=auto",
         "--features-tx-budget=auto",
         "--features-need-wakeup=auto",
+        "--uplink-device=eth8",
+        "--tunnel-encapsulation=vxlan",
+        "--tunnel-vni=8",
+        "--tunnel-port=8472",
+        "--services-cidrs=10.97.0.0/16,fd00:97::/112",
+        "--services-choice=random",
+        "--services-external-ips=on",
+        "--services-node-port-addresses=all",
+        "--services-proxy-name=another",
+        "--services-removed-endpoints=reset",
+        "--masquerade-outside=on",
+        "--masquerade-excluded=10.1.0.0/16",
+        "--masquerade-ports=51000-51999",
+        "--connections-max=4096",
+        "--connections-pod-share=8",
         "--http=127.0.0.1:0",
         "--log-format=text",
         "--log-level=warn",
@@ -198,6 +245,40 @@ fn numbers_outside_their_range_are_refused_with_the_range() {
     ] {
         assert_eq!(refusal(lines), range);
     }
+}
+
+#[test]
+fn what_the_network_cannot_be_is_refused_with_key_and_remedy() {
+    for (lines, said) in [
+        ("uplink: {device: 'eth0/1'}", "uplink.device \"eth0/1\" is no name of a device"),
+        ("uplink: {device: a-name-that-is-too-long}", "1 to 15 letters"),
+        ("tunnel: {vni: 0}", "tunnel.vni 0 is outside 1 to 16777215"),
+        ("tunnel: {port: 65536}", "tunnel.port 65536 is outside 1 to 65535"),
+        ("services: {cidrs: [10.96.0.1/16]}", "services.cidrs: \"10.96.0.1/16\" is no network"),
+        ("services: {nodePortAddresses: [primary, all]}", "services.nodePortAddresses: \"primary\" is no network"),
+        ("masquerade: {ports: 80-90}", "masquerade.ports \"80-90\" is no range of ports from 1024"),
+        ("masquerade: {ports: 6000-5000}", "write the first and the last"),
+        ("connections: {max: 1000}", "connections.max 1000 is outside 1024 to 16777216"),
+        ("connections: {podShare: 0}", "connections.podShare 0 is outside 1 to 100"),
+    ] {
+        let refused = refusal(lines);
+        assert!(refused.contains(said), "{refused:?} should say {said:?}");
+    }
+}
+
+#[test]
+fn node_ports_are_served_at_the_addresses_chosen() {
+    let of = |written: &str| {
+        let text = format!("source: {{directory: /m}}\nservices: {{nodePortAddresses: {written}}}");
+        load(&text, &[]).unwrap().network.node_port_addresses
+    };
+    let primary = ["192.0.2.1".parse().unwrap()];
+    let includes =
+        |addresses: &NodePortAddresses, address: &str| addresses.includes(address.parse().unwrap(), &primary);
+    assert!(includes(&of("[primary]"), "192.0.2.1") && !includes(&of("[primary]"), "192.0.2.2"));
+    assert!(includes(&of("[all]"), "203.0.113.9") && !includes(&of("[all]"), "127.0.0.1"));
+    let within = of("[203.0.113.0/24]");
+    assert!(includes(&within, "203.0.113.9") && !includes(&within, "192.0.2.1"));
 }
 
 #[test]
