@@ -11,8 +11,12 @@
 #![forbid(unsafe_code)]
 
 pub mod any_bytes;
+mod by_hand;
 mod clock;
 pub mod cluster;
+pub mod cluster_switch;
+pub mod conversation;
+pub mod datagram;
 pub mod expect;
 mod node;
 pub mod oracle;
@@ -20,6 +24,7 @@ pub mod samples;
 mod sent;
 mod switch;
 pub mod traffic;
+pub mod wiring;
 
 pub use clock::Clock;
 pub use node::{Host, Node, Pod};

@@ -216,3 +216,14 @@ fn kind(answer: &Answer) -> String {
         Answer::AnythingButAPod => "open".to_owned(),
     }
 }
+
+/// Every cluster made up is one that the model takes and the tables hold.
+#[test]
+fn clusters_are_right_in_themselves() {
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..200 {
+        let cluster = generate::clusters().new_tree(&mut runner).expect("no input is rejected").current();
+        let tables = sluice_world::wiring::tables(&cluster, 1, 2);
+        assert_eq!(tables.ports().count(), cluster.attached().count() + 1 + 2 * usize::from(cluster.setup.uplink));
+    }
+}
