@@ -87,6 +87,14 @@ fn an_exception_of_one_block_takes_nothing_from_another() {
 }
 
 #[test]
+fn one_address_between_two_exceptions_is_allowed() {
+    let except = [net("10.1.0.2/31"), net("10.1.0.0/32")];
+    let rules = RulesBuilder::new(0).block(net("10.1.0.0/30"), &except, &Ports::everything()).build();
+    let allowed: Vec<u8> = (0..5).filter(|low| rules.allows(IpAddr::from([10, 1, 0, *low]), None, TCP, 80)).collect();
+    assert_eq!(allowed, [1]);
+}
+
+#[test]
 fn a_reused_address_has_the_new_pods_identity() {
     let mut identities = Identities::new(0);
     assert_eq!(identities.insert(ip("10.1.0.7"), Identity(1)), None);

@@ -66,6 +66,13 @@ impl Backends {
         self.all.len()
     }
 
+    /// Whether the choice follows a Maglev table, so that the hash is to be the client's.
+    #[must_use]
+    #[inline]
+    pub fn is_maglev(&self) -> bool {
+        self.maglev.is_some()
+    }
+
     /// Whether there is none.
     #[must_use]
     #[inline]
