@@ -20,7 +20,17 @@ mod parse;
 
 mod origin;
 
+mod fragment;
+
+mod connection;
+
+mod service;
+
+mod policy;
+
 mod route;
+
+mod masquerade;
 
 mod size;
 
@@ -31,16 +41,15 @@ mod exit;
 mod icmp;
 mod reply;
 
+// What the stages hand on: the ends of a connection, and where its packets leave.
+mod egress;
+mod ends;
+
 // What the stages are made of: bytes read and written, fragments remembered.
-#[allow(dead_code, reason = "the stages that call it are being written")]
 mod decapsulate;
-#[allow(dead_code, reason = "the stages that call it are being written")]
 mod encapsulate;
-#[allow(dead_code, reason = "the stages that call it are being written")]
 mod fragments;
-#[allow(dead_code, reason = "the stages that call it are being written")]
 mod related;
-#[allow(dead_code, reason = "the stages that call it are being written")]
 mod translate;
 
 // What the worker does with super-frames: cutting one that must not leave whole, making one of segments.
@@ -52,11 +61,14 @@ mod counts;
 mod drop_reason;
 mod packet;
 mod park;
+mod random;
 mod shared;
 mod time;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod sound;
 
 pub use budget::ErrorRate;
 pub use counts::Counts;

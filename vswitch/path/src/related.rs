@@ -164,3 +164,6 @@ impl Writer<'_> {
         self.put(sctp::CHECKSUM_OFFSET + 2, u16::from_be_bytes([c, d]));
     }
 }
+
+#[cfg(test)]
+mod tests;

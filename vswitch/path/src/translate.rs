@@ -220,3 +220,6 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, value: u16) {
         word.copy_from_slice(&value.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;
