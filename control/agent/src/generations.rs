@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
-use sluice_model::{Attachment, CompileError, ContainerId, HostPort, NameError, Node, NodeName, PodName, compile};
+use sluice_model::{
+    Attachment, CompileError, ContainerId, HostPort, Inputs, NameError, Node, NodeName, PodName, compile,
+};
 use sluice_tables::{PortId, Tables, TablesBuilder, TablesError, WorkerId};
 use sluice_wire::MacAddr;
 
@@ -106,7 +108,8 @@ impl Generations {
             attached.iter().map(|one| self.attachment(one, &worker_for)).collect::<Result<_, _>>()?;
         let addresses = attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied());
         let node = with_networks_of(inner.node.clone(), addresses);
-        Ok(compile(inner.last + 1, self.seed, &node, Some(&self.host), &attachments)?)
+        let known = Inputs::new(inner.last + 1, self.seed, &node);
+        Ok(compile(&Inputs { host: Some(&self.host), attachments: &attachments, ..known })?)
     }
 
     fn attachment(

@@ -66,3 +66,18 @@ pub struct HostPort {
     /// Largest IP packet in bytes that the node's device takes.
     pub max_l3_len: u32,
 }
+
+/// A queue of the node's device to the network outside. It has no addresses of its own: the node's are the node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkPort {
+    /// The switch's port.
+    pub port: PortId,
+    /// The worker that polls the port.
+    pub worker: WorkerId,
+    /// MAC of the device.
+    pub mac: MacAddr,
+    /// Path MTU of the network outside in bytes.
+    pub path_mtu: u16,
+    /// Largest IP packet in bytes that the device takes.
+    pub max_l3_len: u32,
+}

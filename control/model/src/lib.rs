@@ -32,8 +32,8 @@ mod service;
 mod services;
 mod timestamp;
 
-pub use attachment::{Attachment, ContainerId, HostPort};
-pub use compile::{CompileError, Owner, compile};
+pub use attachment::{Attachment, ContainerId, HostPort, UplinkPort};
+pub use compile::{CompileError, Inputs, Owner, compile, masquerade};
 pub use endpoint_slice::{AddressType, Endpoint, EndpointPort, EndpointSlice};
 pub use fault::{Fault, FieldPath, LabelPart, Problem, Segment, Subject};
 pub use index::{Applied, Index};

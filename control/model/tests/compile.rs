@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice_model::raw::Raw;
-use sluice_model::{Attachment, ContainerId, HostPort, Kind, Node, Object, PodName, compile};
+use sluice_model::{Attachment, ContainerId, HostPort, Inputs, Kind, Node, Object, PodName, compile};
 use sluice_tables::{PortId, PortKind, WorkerId};
 use sluice_wire::MacAddr;
 
@@ -38,13 +38,15 @@ fn attachment(port: u16, addresses: &[&str]) -> Attachment {
 }
 
 fn refusal(host: Option<&HostPort>, attachments: &[Attachment]) -> String {
-    compile(1, 0, &node(), host, attachments).expect_err("must be refused").to_string()
+    compile(&Inputs { host, attachments, ..Inputs::new(1, 0, &node()) }).expect_err("must be refused").to_string()
 }
 
 #[test]
 fn pods_and_the_host_port_are_in_the_tables() {
     let pods = [attachment(1, &["10.1.0.2", "fd00:1::2"]), attachment(2, &["10.1.0.3"])];
-    let tables = compile(7, 1, &node(), Some(&host()), &pods).unwrap();
+    let (node, host) = (node(), host());
+    let inputs = Inputs { host: Some(&host), attachments: &pods, ..Inputs::new(7, 1, &node) };
+    let tables = compile(&inputs).expect("compiles");
     assert_eq!(tables.generation(), 7);
     let pod = tables.port(PortId(1)).unwrap();
     assert_eq!((pod.kind, pod.worker, pod.path_mtu, pod.max_l3_len), (PortKind::Pod, WorkerId(1), 1500, 65000));
@@ -52,12 +54,12 @@ fn pods_and_the_host_port_are_in_the_tables() {
     assert_eq!(pod.addresses, pods[0].addresses);
     let host = tables.port(PortId(0)).unwrap();
     assert_eq!(host.kind, PortKind::Host);
-    assert_eq!(host.addresses, node().own_addresses());
+    assert_eq!(host.addresses, node.own_addresses());
 }
 
 #[test]
 fn a_node_with_nothing_attached_compiles() {
-    assert!(compile(1, 0, &node(), None, &[]).is_ok());
+    assert!(compile(&Inputs::new(1, 0, &node())).is_ok());
 }
 
 #[test]

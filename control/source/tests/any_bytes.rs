@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sluice_model::{Index, Object, compile};
+use sluice_model::{Index, Inputs, Object, compile};
 use sluice_source::{Text, read_text};
 
 /// Reads the bytes as a manifest, takes its objects into an index, and makes tables of each Node.
@@ -20,7 +20,7 @@ pub fn exercise(bytes: &[u8]) {
         index.apply(object.clone());
         if let Object::Node(node) = object {
             // Checked networks of one node always give tables.
-            compile(1, 0, node, None, &[]).unwrap_or_else(|error| panic!("{node:?}: {error}"));
+            compile(&Inputs::new(1, 0, node)).unwrap_or_else(|error| panic!("{node:?}: {error}"));
         }
     }
     index.faults().iter().for_each(|fault| drop(fault.to_string()));
