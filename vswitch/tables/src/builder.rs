@@ -164,7 +164,8 @@ impl TablesBuilder {
             underlay,
         };
         index_addresses(&mut tables)?;
-        tables.node_addresses.extend(tables.node.addresses.iter().copied());
+        let of_node = |address: &&IpAddr| !tables.services.is_internal(**address);
+        tables.node_addresses.extend(tables.node.addresses.iter().filter(of_node).copied());
         index_peers(&mut tables)?;
         check_whole(&tables, tunnel.as_ref())?;
         Ok(tables)

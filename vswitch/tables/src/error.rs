@@ -93,7 +93,7 @@ pub enum TablesError {
         /// The pod's port.
         port: PortId,
     },
-    /// A node address that would be taken for a Service's.
+    /// The node speaks to others from an address that would be taken for a Service's.
     #[error("node address {address} is in the Service range {range}: change the range, or the node cannot be reached")]
     NodeInServiceRange {
         /// The node's address.
@@ -202,7 +202,7 @@ pub enum TablesError {
         /// The podCIDR.
         cidr: IpNet,
     },
-    /// A ClusterIP that is the node's, which would be shut at every other port.
+    /// A ClusterIP from which the node speaks to others; it would be shut at every other port.
     #[error("ClusterIP {key} of Service {service} is the node's address: change the Service's address")]
     ClusterIpOfNode {
         /// The frontend.

@@ -150,7 +150,7 @@ impl Tables {
         &self.node
     }
 
-    /// Whether `address` is one of the node's own.
+    /// Whether `address` is one of the node's own and not a Service's inside the cluster.
     #[must_use]
     #[inline]
     pub fn is_node_address(&self, address: IpAddr) -> bool {

@@ -13,7 +13,9 @@ pub const DEFAULT_MASQUERADE_PORTS: (u16, u16) = (61_000, 65_535);
 /// This node.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct NodeEntry {
-    /// All addresses of the node's own stack: what comes from them is the node's own traffic.
+    /// All addresses of the node's own stack: what comes from them is the node's own traffic. Of those that are
+    /// ClusterIPs or in a Service range [`crate::Tables::is_node_address`] says no: node-local DNS and kube-proxy's IPVS
+    /// mode bind such addresses to a device of their own, and they are the Service's all the same.
     pub addresses: Vec<IpAddr>,
     /// How pods speak to the outside.
     pub masquerade: Masquerade,

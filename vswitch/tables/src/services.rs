@@ -193,6 +193,13 @@ impl Services {
         self.node_port_addresses.iter().copied()
     }
 
+    /// Whether `address` is a ClusterIP or in a Service range, so that it can be nobody else's.
+    #[must_use]
+    #[inline]
+    pub fn is_internal(&self, address: IpAddr) -> bool {
+        self.cluster_ips.contains(&address) || self.ranges.get(address).is_some()
+    }
+
     /// The ranges that ClusterIPs are taken from, in the order given.
     #[must_use]
     pub fn service_cidrs(&self) -> &[ipnet::IpNet] {

@@ -143,6 +143,25 @@ fn the_nodes_addresses_are_kept_from_being_shut() {
 }
 
 #[test]
+fn an_address_that_node_local_dns_binds_stays_the_services() {
+    let dns = "10.96.0.10";
+    let mut services = at(&[(dns, 53, FrontendKind::ClusterIp)], &[30_000]);
+    services.service_cidr(net("10.96.0.0/12"));
+    for address in ["192.0.2.1", "10.96.0.10", "10.96.0.11"] {
+        services.node_port_address(ip(address));
+    }
+    let addresses = ["192.0.2.1", dns].map(ip).to_vec();
+    let claimed =
+        builder().tunnel(tunnel()).node(NodeEntry { addresses, ..node() }).services(Arc::new(services.build()));
+    let tables = claimed.clone().build().expect("good tables");
+    assert!(tables.is_node_address(ip("192.0.2.1")) && !tables.is_node_address(ip(dns)));
+    assert!(matches!(tables.frontend(ip(dns), 53, TCP), FrontendLookup::Found(..)));
+    assert!(matches!(tables.frontend(ip(dns), 30_000, TCP), FrontendLookup::UndefinedPort));
+    let claims = claims(claimed);
+    assert_eq!((claims.networks, claims.node_addresses), (nets(&["10.96.0.0/12"]), vec![ip("192.0.2.1")]));
+}
+
+#[test]
 fn service_ports_on_the_node_keep_off_masquerading_and_the_tunnel() {
     let taken = |port| TablesError::ServicePortTaken { service: "a/web:http".into(), port };
     assert_eq!(refused(builder(), at(&[], &[61_000])), taken(61_000));

@@ -184,16 +184,18 @@ fn by_list(
     if let Some((key, kind)) = frontends.iter().find(|(key, _)| *key == wanted) {
         return format!("{key} {kind:?}");
     }
-    let node_port = node_ports.contains(&(wanted.port, wanted.protocol)) && node_addresses.contains(&wanted.address);
-    if node_port && wanted.address.is_ipv4() {
-        return format!("node {}/{} NodePort", wanted.port, wanted.protocol);
-    }
     let is_cluster_ip =
         |(key, kind): &(FrontendKey, FrontendKind)| key.address == wanted.address && *kind == FrontendKind::ClusterIp;
     match () {
         () if frontends.iter().any(is_cluster_ip) => "UndefinedPort".into(),
         () if net("10.96.0.0/29").contains(&wanted.address) || net("fd00::/125").contains(&wanted.address) => {
             "Unallocated".into()
+        }
+        () if wanted.address.is_ipv4()
+            && node_ports.contains(&(wanted.port, wanted.protocol))
+            && node_addresses.contains(&wanted.address) =>
+        {
+            format!("node {}/{} NodePort", wanted.port, wanted.protocol)
         }
         () => "None".into(),
     }

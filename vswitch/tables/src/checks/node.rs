@@ -1,9 +1,10 @@
 //! The node's addresses, masquerading, and its end of the tunnels.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::is_usable;
-use crate::{Encapsulation, MIN_PATH_MTU, Masquerade, PortKind, Tables, TablesError, Tunnel};
+use crate::{Encapsulation, FrontendKind, MIN_PATH_MTU, Masquerade, PortKind, Tables, TablesError, Tunnel};
 
 /// First port that is not the system's (RFC 6335 section 6).
 const FIRST_USER_PORT: u16 = 1024;
@@ -15,11 +16,20 @@ pub(super) fn check(tables: &Tables) -> Result<(), TablesError> {
         if let Some(port) = tables.owner(address).filter(|port| port.kind == PortKind::Pod) {
             return Err(TablesError::NodeAddressOfPod { address, port: port.id });
         }
-        if let Some(range) = tables.services.service_cidrs().iter().find(|range| range.contains(&address)) {
-            return Err(TablesError::NodeInServiceRange { address, range: *range });
-        }
     }
     check_masquerade(tables, &tables.node.masquerade)
+}
+
+/// An address that the node speaks from to other nodes, which a Service must therefore not take from it.
+fn check_vital(tables: &Tables, address: IpAddr) -> Result<(), TablesError> {
+    if let Some(range) = tables.services.service_cidrs().iter().find(|range| range.contains(&address)) {
+        return Err(TablesError::NodeInServiceRange { address, range: *range });
+    }
+    let mut clusters = tables.services.frontends().filter(|(_, kind, _)| *kind == FrontendKind::ClusterIp);
+    match clusters.find(|(key, ..)| key.address == address) {
+        Some((key, _, service)) => Err(TablesError::ClusterIpOfNode { key, service: Arc::clone(service.name()) }),
+        None => Ok(()),
+    }
 }
 
 fn check_masquerade(tables: &Tables, masquerade: &Masquerade) -> Result<(), TablesError> {
@@ -29,9 +39,10 @@ fn check_masquerade(tables: &Tables, masquerade: &Masquerade) -> Result<(), Tabl
     }
     let addresses = masquerade.v4.map(IpAddr::V4).into_iter().chain(masquerade.v6.map(IpAddr::V6));
     for address in addresses {
-        if !tables.is_node_address(address) {
+        if !tables.node.addresses.contains(&address) {
             return Err(TablesError::MasqueradeAddress(address));
         }
+        check_vital(tables, address)?;
     }
     Ok(())
 }
@@ -42,13 +53,13 @@ pub(super) fn check_tunnel(tables: &Tables, tunnel: &Tunnel) -> Result<(), Table
     }
     let (first, last) = tables.node.masquerade.ports;
     match () {
-        () if tunnel.local.is_unspecified() || !tables.is_node_address(tunnel.local) => {
+        () if tunnel.local.is_unspecified() || !tables.node.addresses.contains(&tunnel.local) => {
             Err(TablesError::TunnelAddress(tunnel.local))
         }
         () if tunnel.vni >= VNI_END => Err(TablesError::TunnelVni(tunnel.vni)),
         () if tunnel.port == 0 || (first..=last).contains(&tunnel.port) => Err(TablesError::TunnelPort(tunnel.port)),
         () if tunnel.inner_mtu < MIN_PATH_MTU => Err(TablesError::TunnelMtu(tunnel.inner_mtu)),
         () if !is_usable(tunnel.mac) => Err(TablesError::TunnelMac),
-        () => Ok(()),
+        () => check_vital(tables, tunnel.local),
     }
 }

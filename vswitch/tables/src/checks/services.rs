@@ -7,7 +7,7 @@ use sluice_wire::protocol::UDP;
 
 use super::overlap;
 use crate::prefixes::Prefixes;
-use crate::{Family, FrontendKey, FrontendKind, Service, Tables, TablesError};
+use crate::{Family, FrontendKey, Service, Tables, TablesError};
 
 pub(super) fn check(tables: &Tables) -> Result<(), TablesError> {
     let cidrs: Vec<IpNet> =
@@ -22,7 +22,7 @@ pub(super) fn check(tables: &Tables) -> Result<(), TablesError> {
     let faults = tables
         .services
         .frontends()
-        .filter_map(|(key, kind, service)| Some((key, check_frontend(tables, &pods, key, kind, service).err()?)));
+        .filter_map(|(key, _, service)| Some((key, check_frontend(tables, &pods, key, service).err()?)));
     if let Some((_, fault)) = faults.min_by_key(|(key, _)| *key) {
         return Err(fault);
     }
@@ -33,7 +33,6 @@ fn check_frontend(
     tables: &Tables,
     pods: &Prefixes<IpNet>,
     key: FrontendKey,
-    kind: FrontendKind,
     service: &Service,
 ) -> Result<(), TablesError> {
     if let Some(cidr) = pods.get(key.address) {
@@ -41,9 +40,6 @@ fn check_frontend(
     }
     if !tables.is_node_address(key.address) {
         return Ok(());
-    }
-    if kind == FrontendKind::ClusterIp {
-        return Err(TablesError::ClusterIpOfNode { key, service: Arc::clone(service.name()) });
     }
     check_port_on_node(tables, Family::of(key.address), key.port, key.protocol, service)
 }

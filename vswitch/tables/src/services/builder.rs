@@ -187,7 +187,7 @@ impl ServicesBuilder {
         Ok(())
     }
 
-    /// Serves NodePorts at `address` too.
+    /// Serves NodePorts at `address` too, unless it is a ClusterIP or in a Service range.
     pub fn node_port_address(&mut self, address: IpAddr) -> &mut Self {
         self.services.node_port_addresses.insert(address);
         self
@@ -204,6 +204,10 @@ impl ServicesBuilder {
     pub fn build(self) -> Services {
         let mut services = self.services;
         services.ranges = Prefixes::longest(services.cidrs.iter().map(|cidr| (*cidr, ())));
+        let internal: Vec<IpAddr> = services.node_port_addresses().filter(|it| services.is_internal(*it)).collect();
+        for address in internal {
+            services.node_port_addresses.remove(&address);
+        }
         services
     }
 
