@@ -193,20 +193,18 @@ impl ClusterSwitch {
             _ => usize::from(worker_of(port, self.workers.len()).0),
         };
         let mut seen = vec![self.run(worker, port, frame)];
-        let one = &mut self.workers[worker];
-        while let Some((slot, release)) = one.path.released(&mut one.counts) {
-            let at = one.parked.iter().position(|it| it.0 == slot).expect("a slot that something waits under");
-            let (_, port, frame) = one.parked.swap_remove(at);
-            seen.push(match release {
-                Release::Drop(reason) => Seen::Dropped(reason),
-                Release::Run => self.run(worker, port, &frame),
-            });
-            return [seen, self.send_released(worker)].concat();
-        }
+        seen.extend(self.take_released(worker));
         seen
     }
 
-    fn send_released(&mut self, worker: usize) -> Vec<Seen> {
+    /// A turn of every worker without a packet: what the path does for itself goes on.
+    pub fn idle(&mut self) {
+        for worker in &mut self.workers {
+            worker.path.run(self.clock.now(), worker.reader.current(), &mut worker.counts, &mut []);
+        }
+    }
+
+    fn take_released(&mut self, worker: usize) -> Vec<Seen> {
         let mut seen = Vec::new();
         loop {
             let one = &mut self.workers[worker];

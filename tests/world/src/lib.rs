@@ -11,7 +11,6 @@
 #![forbid(unsafe_code)]
 
 pub mod any_bytes;
-mod by_hand;
 mod clock;
 pub mod cluster;
 pub mod cluster_switch;
@@ -22,6 +21,7 @@ mod node;
 pub mod oracle;
 pub mod samples;
 mod sent;
+pub mod small;
 mod switch;
 pub mod traffic;
 pub mod wiring;

@@ -4,20 +4,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use sluice_model::{Attachment, ContainerId, Index, Kind, NodeName, PodName, raw::Raw};
+use sluice_model::{
+    Attachment, ContainerId, HostPort, Index, Inputs, Kind, NodeName, PeersConfig, PodName, ServicesConfig, UplinkPort,
+    raw::Raw,
+};
 use sluice_tables::{
-    Hop, Masquerade, NodeEntry, Peer, Port, PortId, PortKind, Tables, TablesBuilder, Tunnel, Underlay, UnderlayBuilder,
-    WorkerId, tunnel_mac,
+    DEFAULT_MASQUERADE_PORTS, Family, Hop, PortId, Tables, Tunnel, Underlay, UnderlayBuilder, WorkerId, tunnel_mac,
 };
 use sluice_wire::MacAddr;
 
 use crate::cluster::{
-    CLUSTER_NETWORKS, Cluster, Encapsulation, ROUTER_V4, ROUTER_V6, node_address, on_link, own_address, parse_net,
-    pod_network,
+    CLUSTER_NETWORKS, Cluster, Encapsulation, ROUTER_V4, ROUTER_V6, SERVICE_NETWORKS, node_address, on_link, parse_net,
 };
 
 /// Virtual network of the tunnels.
 pub const VNI: u32 = 4096;
+/// What all hash maps are seeded with.
+const SEED: u64 = 7;
 /// MTU of the underlay.
 pub const UNDERLAY_MTU: u16 = 1500;
 /// Our node's MAC on the underlay.
@@ -146,72 +149,62 @@ pub fn worker_of(port: PortId, workers: usize) -> WorkerId {
 /// A generation for our node.
 ///
 /// # Panics
-/// When the objects cannot be compiled: a bug of the model, or of the cluster's generator.
+/// When the objects cannot be compiled, or the model finds fault with them: a bug of the model, or of the cluster's generator.
 #[must_use]
 pub fn tables(cluster: &Cluster, generation: u64, workers: usize) -> Tables {
     let index = index(cluster);
+    let node = index.node(&own_name()).expect("our Node is among the objects");
     let attachments = attachments(cluster, workers);
-    let mut builder = TablesBuilder::new(generation, 7);
-    for v4 in [true, false] {
-        builder = builder.pod_cidr(pod_network(0, v4));
-    }
-    for attachment in &attachments {
-        builder = builder.port(Port {
-            id: attachment.port,
-            kind: PortKind::Pod,
-            worker: attachment.worker,
-            mac: attachment.mac,
-            addresses: attachment.addresses.clone(),
-            path_mtu: attachment.path_mtu,
-            max_l3_len: attachment.max_l3_len,
-        });
-    }
-    builder = builder.port(host_port(cluster, workers));
+    let service_cidrs = SERVICE_NETWORKS.map(parse_net).to_vec();
+    let config = ServicesConfig {
+        service_cidrs: service_cidrs.clone(),
+        external_ips: cluster.setup.external_ips,
+        ..ServicesConfig::default()
+    };
+    let (services, faults) = sluice_model::compile_services(&index, node, &config, SEED);
+    assert!(faults.is_empty(), "{faults:?}");
+    let policies = sluice_model::compile_policies(&index, &own_name(), &attachments, SEED);
+    assert!(policies.faults.is_empty(), "{:?}", policies.faults);
+    let node_addresses = cluster.addresses_of_node(0);
+    let peers = PeersConfig { family: Family::V4, service_cidrs, node_addresses: node_addresses.clone() };
+    let peers = sluice_model::compile_peers(&index, node, &peers);
+    assert!(peers.faults.is_empty(), "{:?}", peers.faults);
+    let excluded = CLUSTER_NETWORKS.map(parse_net).to_vec();
+    let uplinks: Vec<UplinkPort> = (0..workers).map(|worker| uplink(worker, workers)).collect();
+    let mut inputs = Inputs {
+        host: Some(&host_port(cluster, workers)),
+        attachments: &attachments,
+        node_addresses: &node_addresses,
+        masquerade: sluice_model::masquerade(node, DEFAULT_MASQUERADE_PORTS, excluded, true),
+        services: Arc::new(services),
+        identities: policies.identities,
+        policies: &policies.by_port,
+        ..Inputs::new(generation, SEED, node)
+    };
     if cluster.setup.uplink {
-        for worker in 0..workers {
-            builder = builder.port(uplink(worker, workers));
-        }
-        builder = builder.underlay(Arc::new(underlay()));
-        for node in 1..cluster.nodes.len() {
-            builder = builder.peer(peer(node));
-        }
-        if let Some(tunnel) = tunnel(cluster) {
-            builder = builder.tunnel(tunnel);
-        }
+        inputs.uplinks = &uplinks;
+        inputs.peers = &peers.peers;
+        inputs.tunnel = tunnel(cluster);
+        inputs.underlay = Arc::new(underlay());
     }
-    let policies = sluice_model::compile_policies(&index, &own_name(), &attachments, 7);
-    for (port, policy) in policies.by_port {
-        builder = builder.policy(port, policy);
-    }
-    let services = crate::by_hand::services(cluster);
-    builder
-        .identities(policies.identities)
-        .services(Arc::new(services))
-        .node(node_entry(cluster))
-        .build()
-        .expect("a cluster's objects agree")
+    sluice_model::compile(&inputs).expect("a cluster's objects agree")
 }
 
-fn host_port(cluster: &Cluster, workers: usize) -> Port {
-    Port {
-        id: HOST_PORT,
-        kind: PortKind::Host,
+fn host_port(cluster: &Cluster, workers: usize) -> HostPort {
+    HostPort {
+        port: HOST_PORT,
         worker: worker_of(HOST_PORT, workers),
         mac: HOST_MAC,
-        addresses: [true, false].map(|v4| own_address(0, v4)).to_vec(),
         path_mtu: pod_mtu(cluster),
         max_l3_len: SUPER_FRAME,
     }
 }
 
-fn uplink(worker: usize, workers: usize) -> Port {
-    let id = uplink_of(worker);
-    Port {
-        id,
-        kind: PortKind::Uplink,
+fn uplink(worker: usize, workers: usize) -> UplinkPort {
+    UplinkPort {
+        port: uplink_of(worker),
         worker: WorkerId(u8::try_from(worker % workers).expect("a few workers")),
         mac: UPLINK_MAC,
-        addresses: Vec::new(),
         path_mtu: UNDERLAY_MTU,
         max_l3_len: u32::from(UNDERLAY_MTU),
     }
@@ -234,17 +227,6 @@ pub fn underlay() -> Underlay {
     builder.build()
 }
 
-fn peer(node: usize) -> Peer {
-    let tunnel = node_address(node, true);
-    Peer {
-        name: format!("node{node}").into(),
-        addresses: [true, false].map(|v4| node_address(node, v4)).to_vec(),
-        tunnel,
-        mac: tunnel_mac(tunnel),
-        pod_cidrs: [true, false].map(|v4| pod_network(node, v4)).to_vec(),
-    }
-}
-
 fn tunnel(cluster: &Cluster) -> Option<Tunnel> {
     use sluice_tables::Encapsulation as Kind;
     let encapsulation = match cluster.setup.encapsulation {
@@ -261,15 +243,4 @@ fn tunnel(cluster: &Cluster) -> Option<Tunnel> {
         mac: tunnel_mac(local),
         inner_mtu: pod_mtu(cluster),
     })
-}
-
-fn node_entry(cluster: &Cluster) -> NodeEntry {
-    let [IpAddr::V4(v4), IpAddr::V6(v6)] = [true, false].map(|v4| node_address(0, v4)) else {
-        panic!("a node has an address of each family")
-    };
-    let excluded = CLUSTER_NETWORKS.iter().map(|network| parse_net(network)).collect();
-    NodeEntry {
-        addresses: cluster.addresses_of_node(0),
-        masquerade: Masquerade { v4: Some(v4), v6: Some(v6), excluded, outside: true, ..Masquerade::default() },
-    }
 }

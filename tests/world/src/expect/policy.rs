@@ -101,7 +101,8 @@ fn selects(policy: &Policy, cluster: &Cluster, subject: usize) -> bool {
 fn is_about(policy: &Policy, way: Way) -> bool {
     match &policy.types {
         Some(types) => types.contains(&way),
-        None => way == Way::Ingress || policy.egress.is_some(),
+        // As the API server fills it in (SetDefaults_NetworkPolicy): an empty list of rules is no section.
+        None => way == Way::Ingress || policy.egress.as_ref().is_some_and(|rules| !rules.is_empty()),
     }
 }
 
