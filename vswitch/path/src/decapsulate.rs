@@ -133,3 +133,6 @@ fn carry_v6(inner: &mut [u8], room: usize, outer: u8) -> Option<()> {
     put(inner, 0, word & !(u16::from(ECN) << 4) | u16::from(ecn) << 4);
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

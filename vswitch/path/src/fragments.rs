@@ -93,7 +93,7 @@ impl Entry {
 
     /// Takes note of the bytes that `piece` has. Bytes that came before are taken only in the very same fragment: a duplicate,
     /// which the network may make, or one that waited and comes again (RFC 8200 section 4.5 leaves that open; RFC 5722 has all
-    /// fragments of a packet dropped for any other overlap).
+    /// fragments of a packet dropped for any other overlap). The result is where the range is noted.
     fn note(&mut self, piece: &Piece) -> Result<usize, DropReason> {
         const OVERLAP: DropReason = DropReason::FragmentOverlap;
         let ends = piece.last.then_some(piece.end).or(self.length);
@@ -184,6 +184,7 @@ impl Fragments {
     /// A later fragment came.
     pub(crate) fn later(&mut self, now: Time, piece: &Piece) -> Later {
         let at = self.entry(now, &piece.key);
+        let before = self.entries[at].count;
         let range = match self.note(at, piece) {
             Ok(range) => range,
             Err(reason) => return Later::Drop(reason),
@@ -193,7 +194,17 @@ impl Fragments {
             self.forget_if_done(at);
             return Later::Known(ports);
         }
-        self.park(at, piece.key.source).map_or(Later::Drop(DropReason::FragmentsFull), Later::Park)
+        if self.entries[at].count == before {
+            // The very same waits already. If both did, the second would be news once the packet is done with.
+            return Later::Drop(DropReason::FragmentOverlap);
+        }
+        self.park(at, piece.key.source).map_or_else(
+            || {
+                self.entries[at].count = before;
+                Later::Drop(DropReason::FragmentsFull)
+            },
+            Later::Park,
+        )
     }
 
     /// Forgets what has waited too long. Looks at a few packets at a time: to be called once a burst, and also when there is none.

@@ -75,20 +75,12 @@ pub(crate) const fn updated(field: u16, delta: u16) -> u16 {
     if delta == 0 || delta == 0xffff { field } else { !add(!field, delta) }
 }
 
-/// Makes the packet in `head`, parsed as `headers`, one of `to`; `from` is what it is of now. The addresses, the ports or the
-/// identifier of an echo message, the IPv4 header checksum and the transport's checksum are written; `checksum` says in which
-/// state the last is. A later fragment has addresses only.
+/// Makes the packet in `head`, parsed as `headers`, one of `to`; `deltas` are those between what it is of now and `to`. The
+/// addresses, the ports or the identifier of an echo message, the IPv4 header checksum and the transport's checksum are written;
+/// `checksum` says in which state the last is. A later fragment has addresses only.
 ///
 /// An SCTP checksum of 0 was left to the device (Linux does so on veth): it is computed where the whole packet is in `head`, and
 /// else left 0, which no receiver but one that trusts its device takes.
-#[inline]
-pub(crate) fn apply(head: &mut [u8], headers: &Headers, from: &Tuple, to: &Tuple, checksum: Checksum) {
-    if from != to {
-        replay(head, headers, to, Deltas::between(from, to), checksum);
-    }
-}
-
-/// As [`apply`], with the differences computed before.
 #[inline]
 pub(crate) fn replay(head: &mut [u8], headers: &Headers, to: &Tuple, deltas: Deltas, checksum: Checksum) {
     let l3 = usize::from(headers.l3_offset);

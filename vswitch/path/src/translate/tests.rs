@@ -4,7 +4,7 @@ use sluice_connections::Tuple;
 use sluice_packets::{ChecksumMode, fragment, samples};
 use sluice_wire::parse::parse;
 
-use super::{Deltas, apply};
+use super::{Deltas, replay};
 use crate::Checksum;
 use crate::sound::{self, Kind, any, is_sound};
 
@@ -12,7 +12,7 @@ use crate::sound::{self, Kind, any, is_sound};
 fn translated(frame: &[u8], visible: usize, from: &Tuple, to: &Tuple, checksum: Checksum) -> Vec<u8> {
     let headers = parse(frame, frame.len()).expect("a right packet");
     let mut frame = frame.to_vec();
-    apply(&mut frame[..visible], &headers, from, to, checksum);
+    replay(&mut frame[..visible], &headers, to, Deltas::between(from, to), checksum);
     frame
 }
 
@@ -106,8 +106,10 @@ fn bytes_of_any_kind_cause_no_panic_and_other_families_no_change() {
         let Ok(headers) = parse(&frame, frame.len()) else { continue };
         for length in 0..frame.len() {
             let mut cut = frame[..length].to_vec();
-            apply(&mut cut, &headers, &tuple(&v4), &tuple(&v6), Checksum::Complete);
-            apply(&mut cut, &headers, &tuple(&v6).reversed(), &tuple(&v4), Checksum::Complete);
+            for to in [tuple(&v4), tuple(&v6)] {
+                let deltas = Deltas::between(&to.reversed(), &to);
+                replay(&mut cut, &headers, &to, deltas, Checksum::Complete);
+            }
             assert_eq!(cut.len(), length);
         }
     }
