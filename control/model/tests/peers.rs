@@ -1,0 +1,139 @@
+//! Nodes to peers, and what is wrong with a Node told by its name while the others go on.
+
+use serde_json::{Value, json};
+use sluice_model::raw::Raw;
+use sluice_model::{Index, Inputs, Kind, NodeName, Object, Peers, PeersConfig, compile, compile_peers};
+use sluice_tables::Family;
+
+fn node(name: &str, networks: &[&str], addresses: &[&str]) -> Object {
+    let addresses: Vec<Value> =
+        addresses.iter().map(|address| json!({"type": "InternalIP", "address": address})).collect();
+    let raw = json!({
+        "metadata": {"name": name}, "spec": {"podCIDRs": networks}, "status": {"addresses": addresses}
+    });
+    Raw::deserialize(Kind::Node, raw).expect("types are right").check().expect("is good")
+}
+
+fn config(family: Family) -> PeersConfig {
+    PeersConfig {
+        family,
+        service_cidrs: vec!["10.96.0.0/16".parse().expect("is a network")],
+        node_addresses: vec!["198.51.100.1".parse().expect("is an address")],
+    }
+}
+
+/// Peers of node `n1`, and that a generation can be made of them.
+fn peers(family: Family, others: impl IntoIterator<Item = Object>) -> Peers {
+    let mut index = Index::new();
+    index.apply(node("n1", &["10.1.1.0/24", "fd00:1:1::/64"], &["192.0.2.1", "2001:db8::1"]));
+    for other in others {
+        index.apply(other);
+    }
+    let config = config(family);
+    let own = index.node(&NodeName::new("n1").expect("is a name")).expect("is in the index");
+    let peers = compile_peers(&index, own, &config);
+    let inputs = Inputs { peers: &peers.peers, node_addresses: &config.node_addresses, ..Inputs::new(1, 0, own) };
+    compile(&inputs).expect("whatever is wrong with a Node, there is a generation");
+    peers
+}
+
+fn names(peers: &Peers) -> Vec<&str> {
+    peers.peers.iter().map(|peer| peer.name.as_ref()).collect()
+}
+
+/// The only fault, of which the rest is good.
+fn fault(peers: &Peers) -> String {
+    assert_eq!(peers.faults.len(), 1, "{:?}", peers.faults);
+    peers.faults[0].to_string()
+}
+
+fn n2() -> Object {
+    node("n2", &["10.1.2.0/24", "fd00:1:2::/64"], &["192.0.2.2", "2001:db8::2"])
+}
+
+#[test]
+fn every_other_node_is_a_peer() {
+    let peers = peers(Family::V4, [n2(), node("n3", &["10.1.3.0/24"], &["192.0.2.3"])]);
+    assert_eq!(names(&peers), ["n2", "n3"]);
+    assert!(peers.faults.is_empty(), "{:?}", peers.faults);
+    let peer = &peers.peers[0];
+    assert_eq!(peer.tunnel.to_string(), "192.0.2.2");
+    assert_eq!(peer.mac.to_string(), "02:53:c0:00:02:02");
+    assert_eq!((peer.addresses.len(), peer.pod_cidrs.len()), (2, 2));
+}
+
+#[test]
+fn the_tunnel_is_at_the_address_of_the_underlays_family() {
+    let peers = peers(Family::V6, [n2()]);
+    assert_eq!(peers.peers[0].tunnel.to_string(), "2001:db8::2");
+}
+
+#[test]
+fn a_node_without_networks_is_told_and_no_peer() {
+    let peers = peers(Family::V4, [n2(), node("n3", &[], &["192.0.2.3"])]);
+    assert_eq!(names(&peers), ["n2"]);
+    assert_eq!(fault(&peers), "Node n3: spec.podCIDRs is empty; nothing reaches pods of this node until it has one");
+}
+
+#[test]
+fn a_node_without_an_address_of_the_family_is_told_and_no_peer() {
+    let peers = peers(Family::V4, [n2(), node("n3", &["10.1.3.0/24"], &["2001:db8::3"])]);
+    assert_eq!(names(&peers), ["n2"]);
+    assert!(
+        fault(&peers).starts_with("Node n3: status.addresses has no InternalIP that is IPv4"),
+        "{:?}",
+        peers.faults
+    );
+}
+
+#[test]
+fn a_network_that_is_this_nodes_stays_this_nodes() {
+    let peers = peers(Family::V4, [n2(), node("n0", &["10.1.0.0/16", "10.2.0.0/24"], &["192.0.2.3"])]);
+    let kept: Vec<String> = peers.peers[0].pod_cidrs.iter().map(ToString::to_string).collect();
+    assert_eq!((names(&peers), kept), (vec!["n0", "n2"], vec!["10.2.0.0/24".to_owned()]));
+    let told = fault(&peers);
+    assert_eq!(told, "Node n0: spec.podCIDRs[0] 10.1.0.0/16 overlaps 10.1.1.0/24 of node n1; give each node its own");
+}
+
+#[test]
+fn a_network_of_two_others_is_the_wider_ones_and_told_by_the_index() {
+    let peers = peers(Family::V4, [n2(), node("n3", &["10.1.2.128/25", "10.1.3.0/24"], &["192.0.2.3"])]);
+    let kept = |at: usize| peers.peers[at].pod_cidrs.len();
+    assert_eq!((kept(0), kept(1)), (2, 1));
+    assert!(peers.faults.is_empty(), "{:?}", peers.faults);
+}
+
+#[test]
+fn a_network_among_cluster_ips_is_told_and_not_taken() {
+    let peers = peers(Family::V4, [node("n2", &["10.96.5.0/24", "10.1.2.0/24"], &["192.0.2.2"])]);
+    assert_eq!(peers.peers[0].pod_cidrs.len(), 1);
+    assert!(
+        fault(&peers).starts_with("Node n2: spec.podCIDRs[0] 10.96.5.0/24 overlaps the Service range 10.96.0.0/16")
+    );
+}
+
+#[test]
+fn an_address_of_two_nodes_is_the_first_ones_and_this_nodes_before_all() {
+    let peers = peers(
+        Family::V4,
+        [
+            node("n2", &["10.1.2.0/24"], &["192.0.2.2"]),
+            node("n3", &["10.1.3.0/24"], &["192.0.2.2", "192.0.2.3"]),
+            node("n0", &["10.1.0.0/24"], &["198.51.100.1"]),
+        ],
+    );
+    assert_eq!(names(&peers), ["n2", "n3"]);
+    assert_eq!(peers.peers[1].tunnel.to_string(), "192.0.2.3");
+    let told: Vec<String> = peers.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("Node n0: status.addresses 198.51.100.1 is also node n1's"), "{told:?}");
+    assert!(told[1].starts_with("Node n0: status.addresses has no InternalIP"), "{told:?}");
+    assert!(told[2].starts_with("Node n3: status.addresses 192.0.2.2 is also node n2's"), "{told:?}");
+}
+
+#[test]
+fn an_address_among_pods_is_told_and_not_taken() {
+    let peers = peers(Family::V4, [n2(), node("n3", &["10.1.3.0/24"], &["10.1.2.9"])]);
+    assert_eq!(names(&peers), ["n2"]);
+    assert!(peers.faults[0].to_string().starts_with("Node n3: status.addresses 10.1.2.9 lies in 10.1.2.0/24"));
+}
