@@ -131,6 +131,7 @@ impl Dataplane {
             idle,
             path: PathConfig::default(),
             shared: Arc::default(),
+            join: true,
         };
         let switch = Switch::start(switch_config, Arc::clone(&umem), &publisher)?;
         Ok(Self {

@@ -88,7 +88,13 @@ impl Switched {
         let node = Namespace::new("node");
         let publisher = Publisher::new(TablesBuilder::new(0, 0).build().expect("empty tables are valid"));
         let umem = Umem::new(UmemConfig { frames: FRAMES, huge_pages: HugePages::Auto }).expect("packet memory");
-        let config = SwitchConfig { cores: setup.cores.clone(), idle: setup.idle, path: Default::default(), shared: Default::default() };
+        let config = SwitchConfig {
+            cores: setup.cores.clone(),
+            idle: setup.idle,
+            path: Default::default(),
+            shared: Default::default(),
+            join: true,
+        };
         let switch = Switch::start(config, umem.clone(), &publisher).expect("workers");
         let program = Program::load().expect("the XDP program");
         let mut switched = Switched {

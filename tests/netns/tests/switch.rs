@@ -165,7 +165,13 @@ fn a_core_that_does_not_exist_is_refused_by_name() {
     let publisher = sluice_tables::Publisher::new(sluice_tables::TablesBuilder::new(0, 0).build().unwrap());
     let config = sluice_xsk::UmemConfig { frames: 64, huge_pages: sluice_xsk::HugePages::Off };
     let umem = sluice_xsk::Umem::new(config).unwrap();
-    let config = SwitchConfig { cores: vec![4095], idle: IdlePolicy::default(), path: Default::default(), shared: Default::default() };
+    let config = SwitchConfig {
+        cores: vec![4095],
+        idle: IdlePolicy::default(),
+        path: Default::default(),
+        shared: Default::default(),
+        join: true,
+    };
     let refused = Switch::start(config, umem, &publisher).unwrap_err().to_string();
     assert!(refused.contains("core 4095") && refused.contains("available"), "{refused}");
 }

@@ -171,6 +171,8 @@ drop_reasons! {
     BadChain = 69, "bad_chain";
     /// It had to be cut into segments, and there were not enough free frames for them.
     NoFrame = 70, "no_frame";
+    /// It was to wait for others in a place that is taken. A count here is a bug of the path.
+    ParkedFull = 71, "parked_full";
 }
 
 impl DropReason {

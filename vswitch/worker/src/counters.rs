@@ -57,6 +57,10 @@ block! {
         checksums_completed,
         /// Super-frames cut into segments.
         super_frames_cut,
+        /// TCP segments that arrived on their own and left in super-frames.
+        segments_joined,
+        /// Super-frames made of them.
+        super_frames_joined,
         /// Free frames in the worker's own pool.
         pool_frames,
     }

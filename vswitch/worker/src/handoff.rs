@@ -10,11 +10,21 @@ const SEGMENTS: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) segment: Segment,
-    pub(crate) port: PortId,
     /// Segments of the same packet that follow.
     pub(crate) following: u16,
-    /// Set on a packet's first segment.
+    /// Of the packet; the first segment's counts.
+    pub(crate) label: Label,
+}
+
+/// What the other worker is told of a packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Label {
+    /// Where it is to go.
+    pub(crate) port: PortId,
+    /// The checksum that is to be completed.
     pub(crate) partial: Option<Partial>,
+    /// How many packets it came as.
+    pub(crate) packets: u16,
 }
 
 /// One worker's ends of the rings.
@@ -59,16 +69,10 @@ pub(crate) fn send(
     ring: &mut Producer<Item>,
     packet: impl Iterator<Item = Segment>,
     count: usize,
-    port: PortId,
-    partial: Option<Partial>,
+    label: Label,
 ) -> bool {
     let Ok(chunk) = ring.write_chunk_uninit(count) else { return false };
-    let items = packet.enumerate().map(|(i, segment)| Item {
-        segment,
-        port,
-        following: (count - 1 - i) as u16,
-        partial: if i == 0 { partial } else { None },
-    });
+    let items = packet.enumerate().map(|(i, segment)| Item { segment, following: (count - 1 - i) as u16, label });
     chunk.fill_from_iter(items);
     true
 }

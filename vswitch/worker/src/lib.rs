@@ -17,14 +17,19 @@ mod counters;
 mod cut;
 mod handoff;
 mod idle;
+mod join;
+mod parked;
+mod ports;
 mod sleep;
 mod switch;
 mod transmit;
+mod wanted;
 mod worker;
 
 pub use counters::{PortSnapshot, WorkerSnapshot};
 pub use idle::IdlePolicy;
-pub use switch::{Switch, SwitchConfig, SwitchError};
+pub use switch::{Switch, SwitchConfig, SwitchError, now};
+pub use wanted::Wanted;
 pub use worker::{Turn, Worker};
 
 pub use handoff::mesh;

@@ -15,7 +15,8 @@ use crate::command::{Command, Door};
 use crate::counters::{PortCounters, PortSnapshot, WorkerCounters, WorkerSnapshot};
 use crate::handoff::{Handoff, mesh};
 use crate::idle::{Idle, IdlePolicy, Next};
-use crate::worker::Worker;
+use crate::wanted::Wanted;
+use crate::worker::{Parts, Worker};
 
 /// Turns without a packet between two readings of the clock: a few microseconds, so that time is never far off.
 const TURNS_A_READING: u32 = 16;
@@ -34,6 +35,8 @@ pub struct SwitchConfig {
     pub path: PathConfig,
     /// What all paths share.
     pub shared: Arc<Shared>,
+    /// Whether TCP segments that continue one another in a burst are joined to super-frames for pods that take them.
+    pub join: bool,
 }
 
 /// Why the workers do not run, or do not do as told.
@@ -84,12 +87,13 @@ pub struct Switch {
     counters: Vec<Arc<WorkerCounters>>,
     ports: Mutex<HashMap<PortId, (WorkerId, Arc<PortCounters>)>>,
     threads: Vec<JoinHandle<Handoff>>,
+    wanted: Arc<Wanted>,
 }
 
 impl Switch {
     /// Starts one pinned thread for each core.
     pub fn start(config: SwitchConfig, umem: Arc<Umem>, publisher: &Publisher) -> Result<Switch, SwitchError> {
-        let SwitchConfig { cores, idle, path, shared } = config;
+        let SwitchConfig { cores, idle, path, shared, join } = config;
         if cores.is_empty() || cores.len() > 64 {
             return Err(SwitchError::Cores(cores.len()));
         }
@@ -107,13 +111,16 @@ impl Switch {
             counters: Vec::new(),
             ports: Mutex::new(HashMap::new()),
             threads: Vec::new(),
+            wanted: Arc::new(Wanted::new().map_err(std::io::Error::from)?),
         };
         for (at, (core, handoff)) in cores.into_iter().zip(mesh(doors.len())).enumerate() {
             let id = WorkerId(at as u8);
             let counters = Arc::new(WorkerCounters::new());
             switch.counters.push(counters.clone());
             let path = Path::new(PathConfig { worker: id, ..path }, shared.clone());
-            let worker = Worker::new(id, umem.clone(), publisher, path, handoff, doors.clone(), counters);
+            let (umem, doors_of_all, wanted) = (umem.clone(), doors.clone(), switch.wanted.clone());
+            let parts = Parts { id, umem, path, handoff, doors: doors_of_all, counters, wanted, join };
+            let worker = Worker::new(parts, publisher);
             let (pinned, pin_result) = sync_channel(1);
             let doors = doors.clone();
             let thread = Builder::new().name(format!("sluice-worker-{at}")).spawn(move || {
@@ -167,6 +174,12 @@ impl Switch {
         let port = self.tell(worker, Command::Remove { id, done }, &answer)?;
         self.ports().remove(&id);
         Ok(port.ok_or(SwitchError::NotAttached(id))?.close())
+    }
+
+    /// Neighbours of the uplink that packets are for and whose MAC no worker's tables have: to be resolved, and the tables to be
+    /// published anew when they are.
+    pub fn wanted(&self) -> &Arc<Wanted> {
+        &self.wanted
     }
 
     /// Workers whose threads have ended though nobody stopped them: their ports are dead, and only a new process mends that.
@@ -249,10 +262,15 @@ impl Drop for Switch {
     }
 }
 
+/// The time that workers give to the path: nanoseconds of the kernel's monotonic clock. It goes on across a restart of the
+/// process, as do the connections that remember when they were last used.
+pub fn now() -> Time {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Time(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
+}
+
 /// A worker's thread. What it leaves is what others handed to it after its last turn.
 fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
-    let start = Instant::now();
-    let now = || Time(start.elapsed().as_nanos() as u64);
     loop {
         // Reading the clock costs as much as looking at an idle port or two: turns that find nothing share a reading.
         let time = now();

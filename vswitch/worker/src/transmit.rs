@@ -1,13 +1,16 @@
 //! From verdicts to tx rings.
 use arrayvec::ArrayVec;
 use sluice_path::{Checksum, Counts, CutTo, DropReason, Packet, Verdict};
-use sluice_tables::{PortId, Tables, WorkerId};
+use sluice_tables::{PortId, PortKind, Tables, WorkerId};
 use sluice_xsk::{Burst, Partial, Pool, Refused, Segment, Umem};
 
 use crate::checksum;
+use crate::counters::LoopSnapshot;
 use crate::cut::Cutter;
-use crate::handoff::{self, Handoff};
-use crate::worker::Ports;
+use crate::handoff::{self, Handoff, Label};
+use crate::join::{Joiner, is_tcp};
+use crate::parked::{Parked, Waiting};
+use crate::ports::Ports;
 
 /// What the path made of a packet, without its bytes.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +37,19 @@ impl Outcome {
     }
 }
 
+/// The segments of one packet.
+pub(crate) type Chain = ArrayVec<Segment, { sluice_xsk::MAX_SEGMENTS }>;
+
+/// A packet on its way out.
+#[derive(Debug)]
+pub(crate) struct Leaving {
+    pub(crate) port: PortId,
+    pub(crate) chain: Chain,
+    pub(crate) checksum: Checksum,
+    /// How many packets it came as: more than one if they were joined.
+    pub(crate) packets: u16,
+}
+
 /// Everything a packet can meet on its way out.
 pub(crate) struct Out<'a> {
     pub(crate) own: WorkerId,
@@ -41,79 +57,139 @@ pub(crate) struct Out<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) ports: &'a mut Ports,
     pub(crate) handoff: &'a mut Handoff,
+    pub(crate) parked: &'a mut Parked,
     pub(crate) counts: &'a mut Counts,
-    pub(crate) handed_over: &'a mut u64,
-    pub(crate) checksums_completed: &'a mut u64,
-    pub(crate) super_frames_cut: &'a mut u64,
+    pub(crate) looped: &'a mut LoopSnapshot,
+    /// Whether TCP segments of a burst are joined.
+    pub(crate) join: bool,
     /// Workers that were given packets in this turn, as bits.
     pub(crate) to_wake: &'a mut u64,
 }
 
 impl Out<'_> {
-    /// Empties the burst: every segment goes to a ring or to the pool.
-    pub(crate) fn send(&mut self, burst: &mut Burst, outcomes: &Outcomes, tables: &Tables) {
+    /// Empties the burst: every segment goes to a ring, to the pool, or is parked. `came_from` tells a packet's port.
+    pub(crate) fn send(
+        &mut self,
+        burst: &mut Burst,
+        outcomes: &Outcomes,
+        tables: &Tables,
+        came_from: impl Fn(usize) -> PortId,
+    ) {
         let Burst { segments, packets } = burst;
+        let joins = self.join && packets.len() > 1;
+        let mut joiner = Joiner::default();
         let mut segments = segments.drain(..);
-        for (packet, outcome) in packets.drain(..).zip(outcomes) {
+        for (at, (packet, outcome)) in packets.drain(..).zip(outcomes).enumerate() {
             let came = usize::from(packet.segments);
-            let Verdict::Forward { port, checksum } = outcome.verdict else {
-                segments.by_ref().take(came).for_each(|s| self.pool.give_segment(s));
-                continue;
+            let (port, checksum) = match outcome.verdict {
+                Verdict::Forward { port, checksum } => (port, checksum),
+                Verdict::Drop(_) => {
+                    segments.by_ref().take(came).for_each(|s| self.pool.give_segment(s));
+                    continue;
+                }
+                Verdict::Park { slot } => {
+                    self.park(slot, segments.by_ref().take(came).collect(), came_from(at));
+                    continue;
+                }
             };
             let Some(mut head) = segments.next() else { return };
             head.offset = outcome.start;
             head.len = outcome.head_len;
-            let partial = match checksum {
-                Checksum::Complete => None,
-                Checksum::Partial { start, offset } => Some(Partial { start, offset }),
-            };
             let chain: Chain = if outcome.head_only {
                 segments.by_ref().take(came - 1).for_each(|s| self.pool.give_segment(s));
                 ArrayVec::from_iter([head])
             } else {
                 std::iter::once(head).chain(segments.by_ref().take(came - 1)).collect()
             };
+            let leaving = Leaving { port, chain, checksum, packets: 1 };
             match outcome.cut_to {
-                None => self.send_packet(chain, port, partial, tables),
-                Some(to) => self.send_cut(chain, port, to, tables),
+                None if joins => self.join_or_send(&mut joiner, leaving, tables),
+                None => self.send_packet(leaving, tables),
+                Some(to) => self.send_cut(leaving, to, tables),
+            }
+        }
+        if !joiner.is_empty() {
+            joiner.finish(self.umem).for_each(|leaving| self.send_joined(leaving, tables));
+        }
+    }
+
+    #[cold]
+    fn park(&mut self, slot: u16, chain: Chain, port: PortId) {
+        if let Err(waiting) = self.parked.put(slot, Waiting { chain, port }) {
+            self.give_back(waiting.chain.into_iter(), 1, DropReason::ParkedFull);
+        }
+    }
+
+    /// A TCP segment for a pod that takes super-frames waits for those that may continue it.
+    #[inline]
+    fn join_or_send(&mut self, joiner: &mut Joiner, leaving: Leaving, tables: &Tables) {
+        // A long packet is no segment from a wire, and overtakes none.
+        let considered = leaving.chain.len() == 1 || !joiner.is_empty();
+        let head_is_tcp = |chain: &Chain| chain.first().is_some_and(|head| is_tcp(self.umem.bytes(head)));
+        if !considered || !head_is_tcp(&leaving.chain) {
+            return self.send_packet(leaving, tables);
+        }
+        // Not to the host: it may route the packet on, and then needs it as it was on the wire.
+        let port = tables.port(leaving.port).filter(|port| port.kind == PortKind::Pod);
+        match port.filter(|port| port.max_l3_len > u32::from(port.path_mtu)) {
+            None => self.send_packet(leaving, tables),
+            Some(port) => {
+                let ready = joiner.offer(self.umem, port.max_l3_len, leaving);
+                ready.into_iter().for_each(|leaving| self.send_joined(leaving, tables));
             }
         }
     }
 
+    fn send_joined(&mut self, leaving: Leaving, tables: &Tables) {
+        if leaving.packets > 1 {
+            self.looped.segments_joined += u64::from(leaving.packets);
+            self.looped.super_frames_joined += 1;
+        }
+        self.send_packet(leaving, tables);
+    }
+
     /// Sends a super-frame as segments. Without frames for one of them the rest is dropped, which TCP mends.
     #[cold]
-    fn send_cut(&mut self, packet: Chain, id: PortId, to: CutTo, tables: &Tables) {
+    fn send_cut(&mut self, leaving: Leaving, to: CutTo, tables: &Tables) {
         let umem = self.umem;
-        let Some(cutter) = Cutter::new(umem, &packet, to) else {
-            self.give_back(packet.into_iter(), DropReason::ChainRefused);
+        let Leaving { port, chain, packets, .. } = leaving;
+        let Some(cutter) = Cutter::new(umem, &chain, to) else {
+            self.give_back(chain.into_iter(), packets, DropReason::ChainRefused);
             return;
         };
         for index in 0..cutter.pieces() {
             let Some(piece) = cutter.piece(index, self.pool) else {
-                self.give_back(packet.into_iter(), DropReason::NoFrame);
+                self.give_back(chain.into_iter(), packets, DropReason::NoFrame);
                 return;
             };
-            self.send_packet(piece.chain, id, Some(piece.partial), tables);
+            let Partial { start, offset } = piece.partial;
+            let checksum = Checksum::Partial { start, offset };
+            self.send_packet(Leaving { port, chain: piece.chain, checksum, packets: 1 }, tables);
         }
-        *self.super_frames_cut += 1;
-        packet.into_iter().for_each(|segment| self.pool.give_segment(segment));
+        self.looped.super_frames_cut += 1;
+        chain.into_iter().for_each(|segment| self.pool.give_segment(segment));
     }
 
     #[inline]
-    fn send_packet(&mut self, mut packet: Chain, id: PortId, mut partial: Option<Partial>, tables: &Tables) {
+    fn send_packet(&mut self, leaving: Leaving, tables: &Tables) {
+        let Leaving { port: id, chain: mut packet, checksum, packets } = leaving;
+        let mut partial = match checksum {
+            Checksum::Complete => None,
+            Checksum::Partial { start, offset } => Some(Partial { start, offset }),
+        };
         let Some(port) = self.ports.get_mut(id) else {
-            self.hand_over(packet, id, partial, tables);
+            self.hand_over(packet, id, partial, packets, tables);
             return;
         };
         if !port.port.accepts(&packet) {
-            self.give_back(packet.into_iter(), DropReason::ChainRefused);
+            self.give_back(packet.into_iter(), packets, DropReason::ChainRefused);
             return;
         }
         if let Some(wanted) = partial
-            && !port.port.offloads(&packet[0], wanted)
+            && (goes_on_a_wire(tables, id) || !port.port.offloads(&packet[0], wanted))
         {
             checksum::complete(self.umem, &mut packet, wanted);
-            *self.checksums_completed += 1;
+            self.looped.checksums_completed += 1;
             partial = None;
         }
         let mut packet = packet.into_iter();
@@ -131,24 +207,24 @@ impl Out<'_> {
                 Refused::RingFull => DropReason::TxRingFull,
                 Refused::Shape | Refused::Checksum => DropReason::ChainRefused,
             };
-            self.give_back(packet, reason);
+            self.give_back(packet, packets, reason);
         }
     }
 
-    fn hand_over(&mut self, packet: Chain, id: PortId, partial: Option<Partial>, tables: &Tables) {
+    fn hand_over(&mut self, packet: Chain, id: PortId, partial: Option<Partial>, packets: u16, tables: &Tables) {
         let owner = tables.port(id).map(|port| port.worker).filter(|worker| *worker != self.own);
         let ring = owner.and_then(|worker| self.handoff.to.get_mut(usize::from(worker.0)));
         let (Some(worker), Some(Some(ring))) = (owner, ring) else {
-            self.give_back(packet.into_iter(), DropReason::PortNotAttached);
+            self.give_back(packet.into_iter(), packets, DropReason::PortNotAttached);
             return;
         };
         let count = packet.len();
         let mut packet = packet.into_iter();
-        if handoff::send(ring, packet.by_ref(), count, id, partial) {
-            *self.handed_over += 1;
+        if handoff::send(ring, packet.by_ref(), count, Label { port: id, partial, packets }) {
+            self.looped.handed_over += 1;
             *self.to_wake |= 1 << (worker.0 & 63);
         } else {
-            self.give_back(packet, DropReason::HandoffFull);
+            self.give_back(packet, packets, DropReason::HandoffFull);
         }
     }
 
@@ -158,25 +234,32 @@ impl Out<'_> {
         for from in 0..self.handoff.from.len() {
             for _ in 0..Burst::PACKETS {
                 let Ok(first) = self.handoff.from[from].pop() else { break };
-                let (port, partial, following) = (first.port, first.partial, first.following);
+                let (Label { port, partial, packets }, following) = (first.label, first.following);
                 let rest = (0..following).map_while(|_| self.handoff.from[from].pop().ok()).map(|item| item.segment);
-                let packet: Chain = std::iter::once(first.segment).chain(rest).collect();
+                let chain: Chain = std::iter::once(first.segment).chain(rest).collect();
                 taken += 1;
                 if self.ports.get_mut(port).is_some() {
-                    self.send_packet(packet, port, partial, tables);
+                    let checksum = match partial {
+                        None => Checksum::Complete,
+                        Some(Partial { start, offset }) => Checksum::Partial { start, offset },
+                    };
+                    self.send_packet(Leaving { port, chain, checksum, packets }, tables);
                 } else {
-                    self.give_back(packet.into_iter(), DropReason::PortNotAttached);
+                    self.give_back(chain.into_iter(), packets, DropReason::PortNotAttached);
                 }
             }
         }
         taken
     }
 
-    fn give_back(&mut self, packet: impl Iterator<Item = Segment>, reason: DropReason) {
+    fn give_back(&mut self, packet: impl Iterator<Item = Segment>, packets: u16, reason: DropReason) {
         packet.for_each(|s| self.pool.give_segment(s));
-        self.counts.count_drop(reason);
+        self.counts.drops[reason.index()] += u64::from(packets);
     }
 }
 
-/// The segments of one packet.
-pub(crate) type Chain = ArrayVec<Segment, { sluice_xsk::MAX_SEGMENTS }>;
+/// Whether a packet leaves for a wire. The kernel would have the device complete a checksum, and not every device finds one that
+/// lies inside a tunnel.
+fn goes_on_a_wire(tables: &Tables, id: PortId) -> bool {
+    tables.port(id).is_some_and(|port| port.kind == PortKind::Uplink)
+}

@@ -2,82 +2,28 @@
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use sluice_path::{Counts, DropReason, Packet, Path, PathConfig, Shared, Time};
+use sluice_path::{Counts, DropReason, PARKED, Packet, Path, PathConfig, Release, Shared, Time};
 use sluice_tables::{PortId, Publisher, Reader, Tables, WorkerId};
 use sluice_xsk::{Burst, Pool, Port, Umem};
 
 use crate::command::{Command, Door};
-use crate::counters::{LoopSnapshot, PortCounters, PortSnapshot, WorkerCounters};
+use crate::counters::{LoopSnapshot, PortCounters, WorkerCounters};
 use crate::handoff::Handoff;
+use crate::parked::Parked;
+use crate::ports::{Owned, Ports};
 use crate::sleep::sleep;
 use crate::transmit::{Out, Outcome, Outcomes};
+use crate::wanted::Wanted;
 
 /// Free frames a worker keeps to itself at most: no more than this, and all workers together no more than one in eight of
 /// all, so that workers that only send do not hoard what one that only receives needs.
 const POOL: usize = 1024;
 
-/// Nanoseconds between two looks at the kernel's statistics of a port.
-const KERNEL_STATISTICS: u64 = 1_000_000_000;
+/// Nanoseconds that the path may go without being told the time while packets are parked.
+const PARKED_CHECK: u64 = 10_000_000;
 
-/// A port as its worker sees it.
-#[derive(Debug)]
-pub(crate) struct Owned {
-    pub(crate) id: PortId,
-    pub(crate) port: Port,
-    /// Something was put on the tx ring, or waits there.
-    pub(crate) unsent: bool,
-    /// In this turn the tx ring was full and stayed so: its receiver has no room, and asking again costs as much as sending.
-    pub(crate) stalled: bool,
-    /// Something happened here in this turn, so its counters are to be published.
-    pub(crate) touched: bool,
-    snapshot: PortSnapshot,
-    counters: Arc<PortCounters>,
-    statistics_due: Time,
-}
-
-impl Owned {
-    fn look_at_kernel(&mut self, now: Time) {
-        self.snapshot.refresh_kernel(&self.port);
-        self.statistics_due = Time(now.0 + KERNEL_STATISTICS);
-    }
-}
-
-/// The ports of one worker, in polling order, found by id.
-#[derive(Debug, Default)]
-pub(crate) struct Ports {
-    owned: Vec<Owned>,
-    /// Position + 1 by port id; 0 for a port of another worker.
-    position: Vec<u32>,
-}
-
-impl Ports {
-    #[inline]
-    pub(crate) fn get_mut(&mut self, id: PortId) -> Option<&mut Owned> {
-        let position = *self.position.get(usize::from(id.0))?;
-        self.owned.get_mut((position as usize).checked_sub(1)?)
-    }
-
-    fn add(&mut self, owned: Owned) {
-        self.owned.push(owned);
-        self.index();
-    }
-
-    fn remove(&mut self, id: PortId) -> Option<Owned> {
-        let at = self.owned.iter().position(|owned| owned.id == id)?;
-        let owned = self.owned.remove(at);
-        self.index();
-        Some(owned)
-    }
-
-    fn index(&mut self) {
-        let longest = self.owned.iter().map(|owned| usize::from(owned.id.0) + 1).max().unwrap_or(0);
-        self.position.clear();
-        self.position.resize(longest, 0);
-        for (at, owned) in self.owned.iter().enumerate() {
-            self.position[usize::from(owned.id.0)] = (at + 1) as u32;
-        }
-    }
-}
+/// How often in a row packets are released that were released before and parked anew.
+const ROUNDS: usize = 4;
 
 /// What one turn found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +36,18 @@ pub struct Turn {
     pub stopped: bool,
 }
 
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) id: WorkerId,
+    pub(crate) umem: Arc<Umem>,
+    pub(crate) path: Path,
+    pub(crate) handoff: Handoff,
+    pub(crate) doors: Arc<[Door]>,
+    pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) wanted: Arc<Wanted>,
+    pub(crate) join: bool,
+}
+
 /// One worker. [`Worker::turn`] is all it does; the thread around it only decides when.
 #[derive(Debug)]
 pub struct Worker {
@@ -98,42 +56,44 @@ pub struct Worker {
     pool: Pool,
     burst: Burst,
     path: Path,
+    /// When the path was last told the time.
+    ran: Time,
     reader: Reader,
     ports: Ports,
     /// Position of the port that is polled first in the next turn: each in turn, so that none is always the one that takes
     /// the last room in a ring that all want.
     first: usize,
     handoff: Handoff,
+    parked: Parked,
+    join: bool,
     doors: Arc<[Door]>,
     counts: Counts,
     looped: LoopSnapshot,
     counters: Arc<WorkerCounters>,
+    wanted: Arc<Wanted>,
 }
 
 impl Worker {
-    pub(crate) fn new(
-        id: WorkerId,
-        umem: Arc<Umem>,
-        publisher: &Publisher,
-        path: Path,
-        handoff: Handoff,
-        doors: Arc<[Door]>,
-        counters: Arc<WorkerCounters>,
-    ) -> Worker {
+    pub(crate) fn new(parts: Parts, publisher: &Publisher) -> Worker {
+        let Parts { id, umem, path, handoff, doors, counters, wanted, join } = parts;
         Worker {
             id,
             pool: Pool::new(umem.clone(), POOL.min(umem.frames() as usize / 8 / handoff.to.len().max(1))),
+            parked: Parked::new(umem.clone()),
             umem,
             burst: Burst::new(),
             path,
+            ran: Time(0),
             reader: publisher.reader(),
             ports: Ports::default(),
             first: 0,
             handoff,
+            join,
             doors,
             counts: Counts::new(),
             looped: LoopSnapshot::default(),
             counters,
+            wanted,
         }
     }
 
@@ -147,7 +107,29 @@ impl Worker {
         handoff: Handoff,
     ) -> Worker {
         let path = Path::new(PathConfig { worker: id, ..path }, shared);
-        Worker::new(id, umem, publisher, path, handoff, Arc::new([]), Arc::new(WorkerCounters::new()))
+        let (doors, counters) = (Arc::new([]), Arc::new(WorkerCounters::new()));
+        let wanted = Arc::new(Wanted::silent());
+        Worker::new(Parts { id, umem, path, handoff, doors, counters, wanted, join: true }, publisher)
+    }
+
+    /// Whether TCP segments of one burst are joined, as they are if nothing else is said: see [`crate::SwitchConfig::join`].
+    pub fn set_join(&mut self, join: bool) {
+        self.join = join;
+    }
+
+    /// Neighbours that the path wants resolved.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Packets whose frames are kept until others come.
+    pub fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// What the loop counted so far, by name.
+    pub fn looped(&self) -> Vec<(&'static str, u64)> {
+        self.looped.list()
     }
 
     /// Sleeps until a port receives or the bell of the worker's door rings, but at most for `limit`.
@@ -160,6 +142,7 @@ impl Worker {
     /// Before it sleeps a worker has the time to ask what the kernel counted on all ports, also on quiet ones.
     pub(crate) fn before_sleep(&mut self, now: Time) {
         self.looped.sleeps += 1;
+        self.tell_time(now);
         for owned in &mut self.ports.owned {
             if now >= owned.statistics_due {
                 owned.look_at_kernel(now);
@@ -187,16 +170,7 @@ impl Worker {
 
     fn add_counted(&mut self, id: PortId, mut port: Port, counters: Arc<PortCounters>) {
         port.refill(&mut self.pool);
-        self.ports.add(Owned {
-            id,
-            port,
-            unsent: false,
-            stalled: false,
-            touched: true,
-            snapshot: PortSnapshot::default(),
-            counters,
-            statistics_due: Time(0),
-        });
+        self.ports.add(Owned::new(id, port, counters));
     }
 
     /// Gives a port up, with its frames still on its rings: [`Port::close`] gives those back.
@@ -219,6 +193,9 @@ impl Worker {
         }
         if !self.handoff.from.is_empty() {
             turn.worked |= self.take_over(&mut to_wake);
+        }
+        if self.parked.len() > 0 && now.since(self.ran) >= PARKED_CHECK {
+            turn.worked |= self.run_empty(now, &mut to_wake);
         }
         for owned in self.ports.owned.iter_mut().filter(|owned| owned.unsent) {
             owned.unsent = owned.port.kick();
@@ -263,11 +240,96 @@ impl Worker {
             return refused;
         }
         let id = owned.id;
-        let tables = self.reader.current();
-        let outcomes = decide(&self.umem, &mut self.path, &mut self.counts, &mut self.burst, tables, id, now);
-        let (mut out, burst, tables) = self.way_out(to_wake);
-        out.send(burst, &outcomes, tables);
+        self.run(now, to_wake, |_| id);
+        self.run_released(now, to_wake);
         true
+    }
+
+    /// The path over the burst, and what comes of it. `came_from` tells a packet's port.
+    #[inline]
+    fn run(&mut self, now: Time, to_wake: &mut u64, came_from: impl Fn(usize) -> PortId) {
+        self.ran = now;
+        let tables = self.reader.current();
+        let outcomes = decide(&self.umem, &mut self.path, &mut self.counts, &mut self.burst, tables, &came_from, now);
+        self.tell_wanted();
+        let (mut out, burst, tables) = self.way_out(to_wake);
+        out.send(burst, &outcomes, tables, came_from);
+    }
+
+    #[inline]
+    fn tell_wanted(&mut self) {
+        let mut wanted = self.path.wanted();
+        if let Some(first) = wanted.next() {
+            self.wanted.put(first, wanted);
+        }
+    }
+
+    /// Tells the path the time when there is no packet to do it: parked ones may be overdue, and connections too. Returns whether
+    /// packets came of it.
+    #[cold]
+    fn run_empty(&mut self, now: Time, to_wake: &mut u64) -> bool {
+        let before = self.parked.len();
+        self.run(now, to_wake, |_| PortId(u16::MAX));
+        self.run_released(now, to_wake);
+        before != self.parked.len()
+    }
+
+    /// Before a sleep: packets that come of it are sent, and nobody sleeps over them.
+    fn tell_time(&mut self, now: Time) {
+        let mut to_wake = 0;
+        self.run_empty(now, &mut to_wake);
+        for owned in self.ports.owned.iter_mut().filter(|owned| owned.unsent) {
+            owned.unsent = owned.port.kick();
+        }
+        if to_wake != 0 {
+            self.wake(to_wake);
+        }
+    }
+
+    /// Parked packets whose time has come go on, or their frames go back.
+    #[inline]
+    fn run_released(&mut self, now: Time, to_wake: &mut u64) {
+        if let Some(first) = self.path.released(&mut self.counts) {
+            self.release(first, now, to_wake);
+        }
+    }
+
+    #[cold]
+    fn release(&mut self, first: (u16, Release), now: Time, to_wake: &mut u64) {
+        let mut next = Some(first);
+        for _ in 0..ROUNDS {
+            let mut released: ArrayVec<(u16, Release), PARKED> = ArrayVec::new();
+            while !released.is_full()
+                && let Some(one) = next.take().or_else(|| self.path.released(&mut self.counts))
+            {
+                released.push(one);
+            }
+            if released.is_empty() {
+                return;
+            }
+            let mut ports: ArrayVec<PortId, { Burst::PACKETS }> = ArrayVec::new();
+            for (slot, release) in released {
+                let waiting = match release {
+                    Release::Run => self.parked.take(slot),
+                    Release::Drop(_) => {
+                        self.parked.discard(slot, &mut self.pool);
+                        None
+                    }
+                };
+                let Some(waiting) = waiting else { continue };
+                if !self.burst.has_room() || ports.is_full() {
+                    self.run(now, to_wake, |at| ports[at]);
+                    ports.clear();
+                }
+                let len = waiting.chain.iter().map(|segment| u32::from(segment.len)).sum();
+                self.burst.packets.push(sluice_xsk::Packet { segments: waiting.chain.len() as u16, len });
+                self.burst.segments.extend(waiting.chain);
+                ports.push(waiting.port);
+            }
+            if !ports.is_empty() {
+                self.run(now, to_wake, |at| ports[at]);
+            }
+        }
     }
 
     fn take_over(&mut self, to_wake: &mut u64) -> bool {
@@ -286,10 +348,10 @@ impl Worker {
             pool: &mut self.pool,
             ports: &mut self.ports,
             handoff: &mut self.handoff,
+            parked: &mut self.parked,
             counts: &mut self.counts,
-            handed_over: &mut self.looped.handed_over,
-            checksums_completed: &mut self.looped.checksums_completed,
-            super_frames_cut: &mut self.looped.super_frames_cut,
+            looped: &mut self.looped,
+            join: self.join,
             to_wake,
         };
         (out, &mut self.burst, self.reader.current())
@@ -363,17 +425,17 @@ fn decide(
     counts: &mut Counts,
     burst: &mut Burst,
     tables: &Tables,
-    port: PortId,
+    came_from: impl Fn(usize) -> PortId,
     now: Time,
 ) -> Outcomes {
     let mut packets: ArrayVec<Packet<'_>, { Burst::PACKETS }> = ArrayVec::new();
     let mut rest = burst.segments.as_mut_slice();
-    for packet in &burst.packets {
+    for (at, packet) in burst.packets.iter().enumerate() {
         let Some((chain, tail)) = rest.split_at_mut_checked(usize::from(packet.segments)) else { break };
         rest = tail;
         let Some(head) = chain.first_mut() else { break };
         let (start, len) = (usize::from(head.offset), usize::from(head.len));
-        packets.push(Packet::new(umem.chunk_mut(&mut head.frame), start, len, packet.len as usize, port));
+        packets.push(Packet::new(umem.chunk_mut(&mut head.frame), start, len, packet.len as usize, came_from(at)));
     }
     path.run(now, tables, counts, &mut packets);
     packets.iter().map(Outcome::of).collect()

@@ -20,7 +20,13 @@ fn port(umem: &Arc<Umem>) -> Port {
 fn switch(workers: usize, umem: &Arc<Umem>) -> Switch {
     let publisher = Publisher::new(TablesBuilder::new(0, 0).build().unwrap());
     let core = core_affinity::get_core_ids().unwrap()[0].id;
-    let config = SwitchConfig { cores: vec![core; workers], idle: IdlePolicy::default(), path: Default::default(), shared: Default::default() };
+    let config = SwitchConfig {
+        cores: vec![core; workers],
+        idle: IdlePolicy::default(),
+        path: Default::default(),
+        shared: Default::default(),
+        join: true,
+    };
     Switch::start(config, umem.clone(), &publisher).unwrap()
 }
 

@@ -6,7 +6,7 @@ use sluice_xsk::pair::{Kernel, pair};
 use sluice_xsk::{Features, HugePages, Segment, UmemConfig};
 
 use super::*;
-use crate::handoff::{mesh, send};
+use crate::handoff::{Label, mesh, send};
 
 const FRAMES: u32 = 1024;
 const A: PortId = PortId(1);
@@ -25,7 +25,10 @@ impl Bench {
         let handoff = mesh(1).pop().unwrap();
         let counters = Arc::new(WorkerCounters::new());
         let path = Path::new(PathConfig::default(), Arc::default());
-        let worker = Worker::new(WorkerId(0), umem.clone(), &publisher, path, handoff, doors.clone(), counters);
+        let wanted = Arc::new(Wanted::silent());
+        let (id, umem_of, doors_of) = (WorkerId(0), umem.clone(), doors.clone());
+        let parts = Parts { id, umem: umem_of, path, handoff, doors: doors_of, counters, wanted, join: true };
+        let worker = Worker::new(parts, &publisher);
         Bench { umem, doors, worker }
     }
 
@@ -106,7 +109,7 @@ fn packets_between_workers_when_they_end_are_given_back() {
     let mut ends = mesh(2);
     let ring = ends[0].to[1].as_mut().unwrap();
     let packet: Vec<Segment> = (0..3).map(|_| Segment::new(bench.umem.take().unwrap(), 256, 60).unwrap()).collect();
-    assert!(send(ring, packet.into_iter(), 3, A, None));
+    assert!(send(ring, packet.into_iter(), 3, Label { port: A, partial: None, packets: 1 }));
     assert_eq!(bench.umem.census().user, 3);
     ends.into_iter().for_each(|end| end.drain(&bench.umem));
     assert_eq!(bench.frames_back(), FRAMES as usize);
