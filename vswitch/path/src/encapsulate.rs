@@ -184,3 +184,6 @@ pub(crate) fn seal(head: &mut [u8], inner: usize, inner_len: usize, checksum: Ch
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,9 @@ use sluice_tables::{
 };
 use sluice_wire::MacAddr;
 
-use crate::exit::Exit;
 use crate::origin::Arrival;
 use crate::parse::Parsed;
-use crate::{DropReason, Packet, origin, parse};
+use crate::{Packet, origin, parse};
 
 /// What is behind a port of the fixture.
 #[derive(Clone, Copy)]
@@ -105,12 +104,4 @@ pub(crate) fn arrival<'t>(tables: &'t Tables, packet: &mut Packet<'_>) -> Arriva
     let parsed = parse::run(packet).expect("parses");
     assert!(matches!(parsed, Parsed::Ip(_)));
     origin::run(tables, packet, parsed).expect("an honest packet")
-}
-
-/// What a drop is for, if it is one.
-pub(crate) fn reason(exit: &Exit<'_>) -> Option<DropReason> {
-    match exit {
-        Exit::Drop(reason) | Exit::Refuse { reason, .. } => Some(*reason),
-        _ => None,
-    }
 }

@@ -5,11 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sluice_tables::Gateway;
 use sluice_wire::ethernet::{self, ethertype};
 use sluice_wire::parse::{Fragment, L3};
-use sluice_wire::{checksum, icmpv4, icmpv6, ipv4, ipv6, protocol};
+use sluice_wire::{MacAddr, checksum, icmpv4, icmpv6, ipv4, ipv6, protocol};
 
 use crate::Packet;
 use crate::exit::Failure;
-use crate::origin::Arrival;
 use crate::parse::Ip;
 use crate::reply::{HOPS, address};
 
@@ -42,26 +41,27 @@ pub(crate) fn is_due(head: &[u8], ip: &Ip) -> bool {
     !nobody && !broadcast && !about_error
 }
 
-/// Makes `packet` the error about itself. Returns whether there was room; without, the packet is unchanged.
-pub(crate) fn error(packet: &mut Packet<'_>, gateway: &Gateway, arrival: &Arrival<'_>, failure: Failure) -> bool {
-    let (max, header_len) = match arrival.ip.headers.l3 {
+/// Makes `packet`, whose headers are `ip`, the error about itself: from `gateway`, or who speaks in its place, to the MAC `to`.
+/// Returns whether there was room; without, the packet is unchanged.
+pub(crate) fn error(packet: &mut Packet<'_>, gateway: &Gateway, to: MacAddr, ip: &Ip, failure: Failure) -> bool {
+    let (max, header_len) = match ip.headers.l3 {
         L3::Ipv4 => (MAX_V4, ipv4::HEADER_LEN),
         _ => (MAX_V6, ipv6::HEADER_LEN),
     };
     let added = header_len + icmpv4::HEADER_LEN;
-    let unspoken = next_header_field(&packet.head()[arrival.ip.l3()..], arrival.ip.l4() - arrival.ip.l3());
-    let quoted = (packet.head_len() - arrival.ip.l3()).min(max - added);
+    let unspoken = next_header_field(&packet.head()[ip.l3()..], ip.l4() - ip.l3());
+    let quoted = (packet.head_len() - ip.l3()).min(max - added);
     if !packet.reshape(added, ethernet::HEADER_LEN + added + quoted) {
         return false;
     }
     let head = packet.head_mut();
-    match arrival.ip.source {
+    match ip.source {
         IpAddr::V4(sender) => {
-            address(head, arrival.port.mac, gateway, ethertype::IPV4);
+            address(head, to, gateway, ethertype::IPV4);
             write_v4(&mut head[ethernet::HEADER_LEN..], gateway.v4, sender, failure);
         }
         IpAddr::V6(sender) => {
-            address(head, arrival.port.mac, gateway, ethertype::IPV6);
+            address(head, to, gateway, ethertype::IPV6);
             write_v6(&mut head[ethernet::HEADER_LEN..], gateway.v6, sender, failure, unspoken);
         }
     }

@@ -1,12 +1,14 @@
-//! Second stage: does the packet come from where it says it does, and is it for the gateway to forward? ARP and
-//! neighbour discovery end here.
+//! Second stage: does the packet come from where it says it does, and is it for the switch to look at? ARP and
+//! neighbour discovery end here, and what came through a tunnel is taken out of it.
 
 mod arp;
+mod gateway;
 mod neighbour;
+mod uplink;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use sluice_tables::{Port, PortKind, Tables};
+use sluice_tables::{PeerId, Port, PortKind, Tables};
 use sluice_wire::parse::Fragment;
 use sluice_wire::{MacAddr, icmpv4, icmpv6, protocol};
 
@@ -14,19 +16,39 @@ use crate::exit::Exit;
 use crate::parse::{Ip, Parsed};
 use crate::{DropReason, Packet};
 
-/// An IP packet whose sender is who it says it is, addressed to the gateway's MAC.
+pub(crate) use gateway::answer;
+
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From a pod of this node.
+    Pod,
+    /// From the node's own stack.
+    Host,
+    /// Over the uplink, in a tunnel from this peer.
+    Tunnel(PeerId),
+    /// Over the uplink, as it is.
+    Uplink,
+}
+
+/// An IP packet whose sender is who it says it is, addressed to the switch's MAC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival<'t> {
     /// Where it came from.
     pub(crate) port: &'t Port,
-    /// Its headers.
+    /// How it came.
+    pub(crate) origin: Origin,
+    /// Its headers; of a tunnel packet, those inside.
     pub(crate) ip: Ip,
 }
 
 /// Checks MACs and source address against the port; answers or drops what is spoken between neighbours.
 #[inline]
-pub(crate) fn run<'t>(tables: &'t Tables, packet: &Packet<'_>, parsed: Parsed) -> Result<Arrival<'t>, Exit<'t>> {
+pub(crate) fn run<'t>(tables: &'t Tables, packet: &mut Packet<'_>, parsed: Parsed) -> Result<Arrival<'t>, Exit<'t>> {
     let Some(port) = tables.port(packet.port()) else { return Err(DropReason::UnknownPort.into()) };
+    if port.kind == PortKind::Uplink {
+        return uplink::run(tables, packet, port, parsed);
+    }
     let ip = match parsed {
         Parsed::Ip(ip) => ip,
         Parsed::Arp(arp) => return Err(arp::judge(tables, port, arp)),
@@ -36,12 +58,25 @@ pub(crate) fn run<'t>(tables: &'t Tables, packet: &Packet<'_>, parsed: Parsed) -
         return Err(neighbour::judge(tables, port, packet.head(), &ip));
     }
     check_destination_mac(tables, ip.headers.destination_mac)?;
-    match port.kind {
-        PortKind::Pod => check_pod_source(tables, port, packet.head(), &ip)?,
-        PortKind::Host | PortKind::Uplink => check_host_source(tables, ip.source)?,
-        PortKind::Uplink => return Err(DropReason::UnknownPort.into()),
+    if port.kind == PortKind::Host {
+        check_host_source(tables, ip.source)?;
+        return Ok(Arrival { port, origin: Origin::Host, ip });
     }
-    Ok(Arrival { port, ip })
+    check_pod_source(tables, port, packet.head(), &ip)?;
+    check_no_tunnel(tables, &ip)?;
+    Ok(Arrival { port, origin: Origin::Pod, ip })
+}
+
+/// A pod that could speak to a node's end of the tunnels would speak for any pod of the cluster: peers trust the node's
+/// address, under which its packets would arrive once they are masqueraded.
+#[inline]
+fn check_no_tunnel(tables: &Tables, ip: &Ip) -> Result<(), DropReason> {
+    let Some(tunnel) = tables.tunnel() else { return Ok(()) };
+    let to_tunnel = ip.headers.protocol == protocol::UDP && ip.headers.destination_port == tunnel.port;
+    if to_tunnel && (tables.is_node_address(ip.destination) || tables.peer_at(ip.destination).is_some()) {
+        return Err(DropReason::TunnelFromPod);
+    }
+    Ok(())
 }
 
 /// A pod speaks from its own MAC. The host may bridge into its end of the veth, so its MAC is not looked at; answers

@@ -134,6 +134,14 @@ impl<'f> Packet<'f> {
         self.cut_to = to;
     }
 
+    /// Notes that what is to be cut begins `by` bytes further in than it did: it is in a tunnel now.
+    #[inline]
+    pub(crate) fn move_cut(&mut self, by: u16) {
+        if let Some(to) = &mut self.cut_to {
+            to.inner += by;
+        }
+    }
+
     #[inline]
     pub(crate) fn decide(&mut self, verdict: Verdict) {
         self.verdict = verdict;

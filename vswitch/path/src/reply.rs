@@ -1,15 +1,16 @@
 //! Replies: a request to the gateway becomes its answer, in its own frame, back to the port it came from.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use sluice_tables::{Gateway, Port};
 use sluice_wire::ethernet::{self, ethertype};
-use sluice_wire::parse::L3;
-use sluice_wire::{MacAddr, arp, checksum, icmpv4, icmpv6, ipv4, ipv6, ndp, protocol};
+use sluice_wire::parse::{Fragment, L3};
+use sluice_wire::tcp::flag;
+use sluice_wire::{MacAddr, arp, checksum, icmpv4, icmpv6, ipv4, ipv6, ndp, protocol, tcp};
 
 use crate::Packet;
 use crate::origin::Arrival;
-use crate::parse::Arp;
+use crate::parse::{Arp, Ip};
 
 /// TTL and hop limit of what the switch sends (the default of RFC 1700).
 pub(crate) const HOPS: u8 = 64;
@@ -90,6 +91,74 @@ pub(crate) fn echo(packet: &mut Packet<'_>, gateway: &Gateway, arrival: &Arrival
                 message.set_kind(reply, 0);
             }
         }
+    }
+}
+
+/// Whether a reset may answer the packet: a whole TCP segment that is no reset itself.
+pub(crate) fn may_be_reset(head: &[u8], ip: &Ip) -> bool {
+    ip.headers.protocol == protocol::TCP
+        && ip.headers.fragment == Fragment::None
+        && head
+            .get(ip.l4()..)
+            .map(tcp::Packet::new_checked)
+            .is_some_and(|segment| segment.is_ok_and(|segment| segment.flags() & flag::RST == 0))
+}
+
+/// Makes a TCP segment the reset that answers it (RFC 9293 section 3.10.7.1), from the addresses and ports that its sender
+/// used. Returns whether there was room, which the segment itself is unless its headers are cut.
+pub(crate) fn reset(packet: &mut Packet<'_>, gateway: &Gateway, arrival: &Arrival<'_>) -> bool {
+    let (ip, l4) = (arrival.ip, arrival.ip.l4());
+    let Some(Ok(segment)) = packet.head().get(l4..).map(tcp::Packet::new_checked) else { return false };
+    let flags = segment.flags();
+    // What it takes of the sequence space: payload, SYN and FIN.
+    let payload = ip.headers.l4_len().saturating_sub(segment.header_len() as u32);
+    let length = payload + u32::from(flags & flag::SYN != 0) + u32::from(flags & flag::FIN != 0);
+    let (sequence, acknowledgement, answer) = if flags & flag::ACK != 0 {
+        (segment.acknowledgement(), 0, flag::RST)
+    } else {
+        (0, segment.sequence().wrapping_add(length), flag::RST | flag::ACK)
+    };
+    let header_len = if ip.headers.l3 == L3::Ipv4 { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+    let at = ethernet::HEADER_LEN + header_len;
+    if !packet.reshape(0, at + tcp::HEADER_LEN) {
+        return false;
+    }
+    let head = packet.head_mut();
+    address(head, arrival.port.mac, gateway, ip.headers.ethertype());
+    let Some(pseudo) = write_ip(&mut head[ethernet::HEADER_LEN..], &ip) else { return false };
+    let Ok(mut reset) = tcp::Packet::init(&mut head[at..], tcp::HEADER_LEN) else { return false };
+    reset.set_source_port(ip.headers.destination_port);
+    reset.set_destination_port(ip.headers.source_port);
+    reset.set_sequence(sequence);
+    reset.set_acknowledgement(acknowledgement);
+    reset.set_flags(answer);
+    reset.fill_checksum(pseudo);
+    true
+}
+
+/// Writes the IP header of a TCP segment without payload that answers `ip`; returns its pseudo-header sum.
+fn write_ip(l3: &mut [u8], ip: &Ip) -> Option<checksum::Sum> {
+    let length = tcp::HEADER_LEN as u32;
+    match (ip.source, ip.destination) {
+        (IpAddr::V4(to), IpAddr::V4(from)) => {
+            let mut header = ipv4::Packet::init(l3, ipv4::HEADER_LEN).ok()?;
+            header.set_fragment(true, false, 0);
+            header.set_ttl(HOPS);
+            header.set_protocol(protocol::TCP);
+            header.set_source(from);
+            header.set_destination(to);
+            header.fill_checksum();
+            Some(checksum::pseudo_v4(from, to, protocol::TCP, length))
+        }
+        (IpAddr::V6(to), IpAddr::V6(from)) => {
+            let mut header = ipv6::Packet::init(l3).ok()?;
+            header.set_next_header(protocol::TCP);
+            header.set_hop_limit(HOPS);
+            header.set_source(from);
+            header.set_destination(to);
+            Some(checksum::pseudo_v6(from, to, protocol::TCP, length))
+        }
+        _ => None,
     }
 }
 

@@ -1,24 +1,74 @@
-//! Last stage: the packet is made ready for its port. The only writer of bytes that are forwarded.
+//! Last stage: the packet is made ready for its way. The only writer of bytes that are forwarded.
 
 use sluice_tables::{Gateway, Port};
-use sluice_wire::parse::L3;
-use sluice_wire::{checksum, ethernet, ipv4, ipv6, protocol};
+use sluice_wire::parse::{Headers, L3};
+use sluice_wire::{MacAddr, checksum, ethernet, ipv4, ipv6, protocol};
 
+use crate::connection::Change;
+use crate::egress::Way;
 use crate::origin::Arrival;
 use crate::parse::Ip;
-use crate::{Checksum, Packet, Verdict};
+use crate::{Checksum, DropReason, Packet, Verdict, encapsulate, related, translate};
 
-/// Writes the MACs, takes one from TTL or hop limit, and says what state the transport's checksum is in.
+/// Translates, takes one from TTL or hop limit, writes the MACs or the tunnel's headers, and says what state the checksum is
+/// in. `hash` is the connection's: the packets of one take one path through the underlay.
 #[inline]
-pub(crate) fn run(packet: &mut Packet<'_>, arrival: &Arrival<'_>, egress: &Port, gateway: &Gateway) -> Verdict {
-    let checksum = transport_checksum(packet.head(), &arrival.ip);
+pub(crate) fn run(
+    packet: &mut Packet<'_>,
+    arrival: &Arrival<'_>,
+    change: &Change,
+    way: &Way<'_>,
+    gateway: &Gateway,
+    hash: u64,
+) -> Result<Verdict, DropReason> {
+    let checksum = transport_checksum(packet.head(), &arrival.ip.headers);
     let head = packet.head_mut();
-    if let Ok(mut frame) = ethernet::Frame::new_checked(&mut *head) {
-        frame.set_destination(egress.mac);
-        frame.set_source(gateway.mac);
+    match change {
+        Change::None => {}
+        Change::Tuple { to, deltas } => translate::replay(head, &arrival.ip.headers, to, *deltas, checksum),
+        Change::Quote { quote, outer, inner } => {
+            related::translate(head, &arrival.ip.headers, quote, *outer, inner);
+        }
     }
-    let l3 = &mut head[arrival.ip.l3()..];
-    match arrival.ip.headers.l3 {
+    take_hop(head, &arrival.ip);
+    match way {
+        Way::Port(port) => {
+            address(head, port.mac, gateway.mac);
+            Ok(Verdict::Forward { port: port.id, checksum })
+        }
+        Way::Wire { uplink, next_hop } => {
+            address(head, *next_hop, uplink.mac);
+            Ok(Verdict::Forward { port: uplink.id, checksum })
+        }
+        Way::Tunnel { tunnel, peer, uplink, next_hop } => {
+            let before = packet.total_len();
+            let checksum = encapsulate::run(packet, tunnel, peer, uplink, *next_hop, hash, checksum)?;
+            packet.move_cut((packet.total_len() - before) as u16);
+            Ok(Verdict::Forward { port: uplink.id, checksum })
+        }
+    }
+}
+
+/// Readies a packet that is none of ours for the host: it is the host's own, so it loses no hop.
+pub(crate) fn punt(packet: &mut Packet<'_>, host: &Port, gateway: &Gateway) -> Verdict {
+    let headers = sluice_wire::parse::parse(packet.head(), packet.total_len());
+    let checksum = headers.map_or(Checksum::Complete, |headers| transport_checksum(packet.head(), &headers));
+    address(packet.head_mut(), host.mac, gateway.mac);
+    Verdict::Forward { port: host.id, checksum }
+}
+
+#[inline]
+fn address(head: &mut [u8], destination: MacAddr, source: MacAddr) {
+    if let Ok(mut frame) = ethernet::Frame::new_checked(head) {
+        frame.set_destination(destination);
+        frame.set_source(source);
+    }
+}
+
+#[inline]
+fn take_hop(head: &mut [u8], ip: &Ip) {
+    let Some(l3) = head.get_mut(ip.l3()..) else { return };
+    match ip.headers.l3 {
         L3::Ipv4 => {
             if let Ok(mut header) = ipv4::Packet::new_header(l3) {
                 header.decrement_ttl();
@@ -30,22 +80,20 @@ pub(crate) fn run(packet: &mut Packet<'_>, arrival: &Arrival<'_>, egress: &Port,
             }
         }
     }
-    Verdict::Forward { port: egress.id, checksum }
 }
 
-/// Partial, where a whole TCP or UDP packet carries what a sender with checksum offload leaves in the field. Neither MACs
-/// nor TTL are in the pseudo-header, so this may be asked before they are written. A UDP field of zero (no checksum) is
+/// Partial, where a whole TCP or UDP packet carries what a sender with checksum offload leaves in the field. Asked before
+/// anything is written. A UDP field of zero (no checksum) is
 /// no pseudo-header's sum and thus complete.
 #[inline]
-fn transport_checksum(head: &[u8], ip: &Ip) -> Checksum {
-    let headers = &ip.headers;
+fn transport_checksum(head: &[u8], headers: &Headers) -> Checksum {
     if !matches!(headers.protocol, protocol::TCP | protocol::UDP) {
         return Checksum::Complete;
     }
     let (Some(offset), Some(pseudo)) = (headers.checksum_offset(), headers.pseudo_header(head)) else {
         return Checksum::Complete;
     };
-    let at = ip.l4() + usize::from(offset);
+    let at = usize::from(headers.l4_offset + offset);
     match head.get(at..at + 2) {
         Some(&[high, low]) if checksum::is_partial(u16::from_be_bytes([high, low]), pseudo) => {
             Checksum::Partial { start: headers.l4_offset, offset }
@@ -60,6 +108,8 @@ mod tests {
     use sluice_wire::{ethernet, ipv4, ipv6, protocol};
 
     use super::run;
+    use crate::connection::Change;
+    use crate::egress::Way;
     use crate::fixture::*;
     use crate::{Checksum, Verdict};
 
@@ -69,8 +119,9 @@ mod tests {
         let tables = tables();
         let mut packet = packet(&mut room, frame, A);
         let arrival = arrival(&tables, &mut packet);
-        let egress = tables.port(B.port).expect("B's port");
-        let Verdict::Forward { port, checksum } = run(&mut packet, &arrival, egress, &GATEWAY) else {
+        let way = Way::Port(tables.port(B.port).expect("B's port"));
+        let Ok(Verdict::Forward { port, checksum }) = run(&mut packet, &arrival, &Change::None, &way, &GATEWAY, 0)
+        else {
             panic!("not forwarded")
         };
         assert_eq!(port, B.port);

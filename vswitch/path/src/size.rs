@@ -1,37 +1,88 @@
-//! Fourth stage: does the packet fit the port it leaves by?
+//! Ninth stage: has the packet a hop left, and does it fit the way it leaves by?
 
-use sluice_tables::{Port, PortKind};
+use std::net::IpAddr;
+
+use sluice_tables::{Port, PortKind, Tables};
 use sluice_wire::parse::{Fragment, L3};
 use sluice_wire::protocol;
 
-use crate::exit::{Exit, Failure};
+use crate::egress::Way;
+use crate::ends::is_own;
+use crate::exit::{Failure, Refusal};
 use crate::origin::Arrival;
-use crate::{DropReason, Packet};
+use crate::{CutTo, DropReason, Packet};
 
 /// Byte of the IPv4 header with the flags, and the bit in it that forbids fragmenting.
 const FLAGS: usize = 6;
 const DONT_FRAGMENT: u8 = 0x40;
 
+/// What a way takes.
+struct Limits {
+    /// The longest packet that a sender may address to it.
+    mtu: u16,
+    /// The longest TCP super-frame.
+    largest: u32,
+    /// A wire lies before the receiver, so super-frames are cut.
+    wire: bool,
+}
+
 /// Lets a packet pass that fits the path MTU, and a TCP super-frame that fits the device: its receiver sees a stream, so
 /// the boundaries between segments mean nothing to it. Datagrams have boundaries, so they get no such licence.
 ///
-/// A super-frame that the node is to route on has a wire before it: it passes too, but is to be cut to the MTU returned.
+/// A super-frame that goes on to a wire passes too, but is to be cut as told. `destination` is where the packet goes once it
+/// is translated, `mss` the segment size that its connection agreed on, 0 if unknown.
 #[inline]
-pub(crate) fn run<'t>(packet: &Packet<'_>, arrival: &Arrival<'t>, egress: &Port) -> Result<Option<u16>, Exit<'t>> {
+pub(crate) fn run(
+    tables: &Tables,
+    packet: &Packet<'_>,
+    arrival: &Arrival<'_>,
+    way: &Way<'_>,
+    destination: IpAddr,
+    mss: u16,
+) -> Result<Option<CutTo>, Refusal> {
     let headers = &arrival.ip.headers;
-    if headers.ip_len <= u32::from(egress.path_mtu) {
+    if headers.ttl <= 1 {
+        return Err(Refusal::Tell(DropReason::TtlExpired, Failure::TimeExceeded));
+    }
+    let Limits { mtu, largest, wire } = limits(tables, way, destination);
+    let whole_tcp = headers.protocol == protocol::TCP && headers.fragment == Fragment::None;
+    if headers.ip_len <= u32::from(mtu) && !(wire && whole_tcp && exceeds(arrival, mss)) {
         return Ok(None);
     }
-    let whole_tcp = headers.protocol == protocol::TCP && headers.fragment == Fragment::None;
-    if whole_tcp && headers.ip_len <= egress.max_l3_len {
-        let goes_on = egress.kind == PortKind::Host && !egress.has_address(arrival.ip.destination);
-        return Ok(goes_on.then_some(egress.path_mtu));
+    if whole_tcp && headers.ip_len <= largest {
+        return Ok(wire.then_some(CutTo { mtu, mss, inner: 0 }));
     }
-    if headers.l3 == L3::Ipv4 && packet.head()[arrival.ip.l3() + FLAGS] & DONT_FRAGMENT == 0 {
-        return Err(DropReason::NeedsFragmenting.into());
+    Err(too_big(packet.head(), arrival, mtu))
+}
+
+#[inline]
+fn limits(tables: &Tables, way: &Way<'_>, destination: IpAddr) -> Limits {
+    match way {
+        Way::Port(port) => {
+            let Port { path_mtu: mtu, max_l3_len: largest, kind, .. } = **port;
+            Limits { mtu, largest, wire: kind == PortKind::Host && !is_own(tables, destination) }
+        }
+        // A super-frame is cut before the device sees it.
+        Way::Wire { uplink, .. } => Limits { mtu: uplink.path_mtu, largest: u32::from(u16::MAX), wire: true },
+        Way::Tunnel { tunnel, .. } => Limits { mtu: tunnel.inner_mtu, largest: u32::from(u16::MAX), wire: true },
     }
-    let failure = Failure::TooBig { mtu: egress.path_mtu };
-    Err(Exit::Refuse { reason: DropReason::TooBig, failure, arrival: *arrival })
+}
+
+/// Whether a segment has more payload than one end of its connection takes: a sender with segmentation offload leaves
+/// the cutting to its device also where all of it would fit the path.
+#[inline]
+fn exceeds(arrival: &Arrival<'_>, mss: u16) -> bool {
+    let headers = &arrival.ip.headers;
+    // Without its options the TCP header has 20 bytes: the segment size counts options as payload (RFC 6691).
+    mss != 0 && headers.l4_len() > u32::from(mss) + 20
+}
+
+#[cold]
+fn too_big(head: &[u8], arrival: &Arrival<'_>, mtu: u16) -> Refusal {
+    if arrival.ip.headers.l3 == L3::Ipv4 && head[arrival.ip.l3() + FLAGS] & DONT_FRAGMENT == 0 {
+        return DropReason::NeedsFragmenting.into();
+    }
+    Refusal::Tell(DropReason::TooBig, Failure::TooBig { mtu })
 }
 
 #[cfg(test)]
@@ -39,21 +90,24 @@ mod tests {
     use sluice_packets::{Ip, Segment, fragment};
 
     use super::run;
-    use crate::DropReason;
-    use crate::exit::{Exit, Failure};
+    use crate::egress::Way;
+    use crate::exit::{Failure, Refusal};
     use crate::fixture::*;
+    use crate::{CutTo, DropReason};
 
-    fn sized(frame: &[u8]) -> Result<Option<u16>, DropReason> {
+    fn sized(frame: &[u8]) -> Result<Option<CutTo>, DropReason> {
         let mut room = Vec::new();
         let tables = tables();
         let mut packet = packet(&mut room, frame, A);
         let arrival = arrival(&tables, &mut packet);
-        let egress = tables.port(B.port).expect("B's port");
-        run(&packet, &arrival, egress).map_err(|exit| {
-            if let Exit::Refuse { failure, .. } = exit {
+        let egress = Way::Port(tables.port(B.port).expect("B's port"));
+        run(&tables, &packet, &arrival, &egress, arrival.ip.destination, 0).map_err(|refusal| match refusal {
+            Refusal::Drop(reason) => reason,
+            Refusal::Tell(reason, failure) => {
                 assert_eq!(failure, Failure::TooBig { mtu: 1500 });
+                reason
             }
-            reason(&exit).expect("a drop")
+            Refusal::NotOurs => panic!("not from the uplink"),
         })
     }
 

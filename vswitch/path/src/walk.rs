@@ -1,18 +1,39 @@
 //! The way of a packet: the one place that calls the stages.
 
+mod ending;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+use sluice_connections::{Connection, Tick};
 use sluice_tables::{Tables, WorkerId};
 
 use crate::budget::{Budget, ErrorRate};
+use crate::connection::{self, Change, Direction, Found, Look};
+use crate::egress::{self, Egress, Wanted};
+use crate::ends::{Client, Target};
 use crate::exit::Exit;
-use crate::park::Release;
+use crate::fragments::{Fragments, Release};
+use crate::masquerade::{self, Draft};
+use crate::random::Random;
+use crate::service::{self, Chooser, Keep};
 use crate::shared::Shared;
-use crate::{Checksum, Counts, DropReason, Packet, Time, Verdict, icmp, origin, parse, reply, rewrite, route, size};
+use crate::{Counts, DropReason, Packet, Time, Verdict};
+use crate::{fragment, origin, parse, policy, rewrite, route, size};
 
 /// The stages in the order a packet passes them. `walk`, the modules of this crate and the sections of `docs/path.md`
 /// are held to it by a test.
-pub const STAGES: [&str; 5] = ["parse", "origin", "route", "size", "rewrite"];
+pub const STAGES: [&str; 10] =
+    ["parse", "origin", "fragment", "connection", "service", "policy", "route", "masquerade", "size", "rewrite"];
+
+/// Packets that go through the first stages before any goes on, so that their look-ups wait for memory together.
+const TOGETHER: usize = 32;
+
+/// Records of the connection table that are looked at for what has expired, with each burst.
+const SWEPT_WITH_A_BURST: usize = 16;
+/// The same, for a worker that has nothing to do.
+const SWEPT_IDLE: usize = 256;
 
 /// What of the path can be configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +58,39 @@ impl Default for PathConfig {
 /// The path of one worker: what it remembers from burst to burst.
 #[derive(Debug)]
 pub struct Path {
+    config: PathConfig,
     errors: Budget,
     shared: Arc<Shared>,
+    fragments: Fragments,
+    random: Random,
+    wanted: Wanted,
+    /// What reading ahead has read: kept, so that the reading is not left out.
+    read_ahead: u64,
+}
+
+/// When a burst is decided on, and under which tables.
+#[derive(Clone, Copy)]
+struct Moment<'t> {
+    now: Time,
+    tick: Tick,
+    tables: &'t Tables,
+    generation: u32,
 }
 
 impl Path {
     /// A path that has seen no packet.
     #[must_use]
     pub fn new(config: PathConfig, shared: Arc<Shared>) -> Self {
-        Self { errors: Budget::new(config.icmp_errors), shared }
+        let seed = config.seed ^ u64::from(config.worker.0) << 56;
+        Self {
+            config,
+            errors: Budget::new(config.icmp_errors),
+            shared,
+            fragments: Fragments::new(seed),
+            random: Random::new(seed),
+            wanted: Wanted::new(),
+            read_ahead: 0,
+        }
     }
 
     /// What all paths share.
@@ -56,92 +101,213 @@ impl Path {
 
     /// Decides on every packet of `burst`. `now` and `tables` hold for all of it.
     pub fn run(&mut self, now: Time, tables: &Tables, counts: &mut Counts, burst: &mut [Packet<'_>]) {
-        for packet in burst {
+        let moment = Moment { now, tick: Tick::of(now.0), tables, generation: connection::generation(tables) };
+        for packets in burst.chunks_mut(TOGETHER) {
+            self.run_together(&moment, counts, packets);
+        }
+        self.tidy(now, SWEPT_WITH_A_BURST, counts);
+    }
+
+    /// For a worker that has nothing to do: ends connections and fragments whose time is up.
+    pub fn idle(&mut self, now: Time, counts: &mut Counts) {
+        self.tidy(now, SWEPT_IDLE, counts);
+    }
+
+    /// The next parked packet to be released, with its slot, until there is none. To be asked after every
+    /// [`Path::run`] and before the next. Adjusts `counts`: a packet that runs again is counted as it runs.
+    pub fn released(&mut self, counts: &mut Counts) -> Option<(u16, Release)> {
+        let (slot, release) = self.fragments.released()?;
+        counts.parked -= 1;
+        match release {
+            Release::Run => counts.received -= 1,
+            Release::Drop(reason) => counts.count_drop(reason),
+        }
+        Some((slot, release))
+    }
+
+    /// Neighbours of the uplink that packets were for and whose MAC is not known: to be resolved. At most 16 a burst.
+    pub fn wanted(&mut self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.wanted.drain(..)
+    }
+
+    fn tidy(&mut self, now: Time, records: usize, counts: &mut Counts) {
+        let swept = self.shared.connections.sweep(Tick::of(now.0), records);
+        counts.connections_gone += u64::from(swept.expired);
+        self.fragments.expire(now);
+    }
+
+    fn run_together(&mut self, moment: &Moment<'_>, counts: &mut Counts, packets: &mut [Packet<'_>]) {
+        let mut looks: ArrayVec<Result<Look<'_>, Exit<'_>>, TOGETHER> = ArrayVec::new();
+        for packet in packets.iter_mut() {
             counts.received += 1;
-            let verdict = match walk(tables, packet) {
-                Ok(verdict) => {
-                    counts.forwarded += 1;
-                    counts.forwarded_bytes += packet.total_len() as u64;
-                    verdict
-                }
-                Err(exit) => self.leave(now, tables, counts, packet, &exit),
+            looks.push(self.arrive(moment, counts, packet));
+        }
+        for look in looks.iter().flatten() {
+            self.read_ahead ^= self.shared.connections.peek(look.hash);
+        }
+        for (packet, look) in packets.iter_mut().zip(&looks) {
+            let verdict = match look {
+                Ok(look) => self
+                    .walk(moment, counts, packet, look)
+                    .unwrap_or_else(|exit| self.leave(moment, counts, packet, &exit, Some(&look.arrival))),
+                Err(exit) => self.leave(moment, counts, packet, exit, None),
             };
             packet.decide(verdict);
         }
     }
 
-    /// The next parked packet to be released, with its slot, until there is none. To be asked after every
-    /// [`Path::run`] and before the next. Adjusts `counts`: a packet that runs again is counted as it runs.
-    pub fn released(&mut self, _counts: &mut Counts) -> Option<(u16, Release)> {
-        None
-    }
-
-    /// Neighbours of the uplink that packets were for and whose MAC is not known: to be resolved. At most 16 a burst.
-    pub fn wanted(&mut self) -> impl Iterator<Item = std::net::IpAddr> + '_ {
-        core::iter::empty()
-    }
-
-    /// What is done with a packet that is not sent on.
-    #[inline(never)]
-    fn leave(
+    /// The stages that a packet passes before any connection is looked for.
+    #[inline]
+    fn arrive<'t>(
         &mut self,
-        now: Time,
-        tables: &Tables,
+        moment: &Moment<'t>,
         counts: &mut Counts,
         packet: &mut Packet<'_>,
-        exit: &Exit<'_>,
-    ) -> Verdict {
-        let gateway = tables.gateway();
-        let port = match exit {
-            Exit::Drop(reason) => return drop_as(*reason, counts),
-            Exit::ReplyArp { arp, port } => {
-                reply::arp(packet, gateway, port, arp);
-                counts.arp_replies += 1;
-                port
+    ) -> Result<Look<'t>, Exit<'t>> {
+        let parsed = parse::run(packet)?;
+        let arrival = origin::run(moment.tables, packet, parsed)?;
+        counts.decapsulated += u64::from(matches!(arrival.origin, origin::Origin::Tunnel(_)));
+        let told = fragment::run(&mut self.fragments, moment.now, packet.head(), &arrival)?;
+        let look = connection::look(&self.shared.connections, packet.head(), &arrival, told)?;
+        self.read_ahead ^= self.shared.connections.touch(look.hash);
+        Ok(look)
+    }
+
+    /// A packet that comes through all stages is sent on; the stage that ends its way otherwise says how.
+    #[inline]
+    fn walk<'t>(
+        &mut self,
+        moment: &Moment<'t>,
+        counts: &mut Counts,
+        packet: &mut Packet<'_>,
+        look: &Look<'t>,
+    ) -> Result<Verdict, Exit<'t>> {
+        let connection = self.settle(moment, counts, packet.head(), look)?;
+        self.send(moment, counts, packet, look, &connection)
+    }
+
+    /// The packet's connection, decided under these tables.
+    #[inline]
+    fn settle<'t>(
+        &mut self,
+        moment: &Moment<'t>,
+        counts: &mut Counts,
+        head: &[u8],
+        look: &Look<'t>,
+    ) -> Result<Connection, Exit<'t>> {
+        let Moment { tables, generation, tick, .. } = *moment;
+        match connection::run(&self.shared.connections, tables, generation, tick, head, look)? {
+            Found::Known(connection) => {
+                counts.connection_hits += 1;
+                Ok(connection)
             }
-            Exit::ReplyNeighbour { solicitor, port } => {
-                if !reply::neighbour(packet, gateway, port, *solicitor) {
-                    return drop_as(DropReason::NoRoom, counts);
-                }
-                counts.neighbour_replies += 1;
-                port
+            Found::Stale(connection) => {
+                counts.connection_hits += 1;
+                self.decide(moment, counts, head, look, Some(connection))
             }
-            Exit::ReplyEcho(arrival) => {
-                reply::echo(packet, gateway, arrival);
-                counts.echo_replies += 1;
-                arrival.port
+            Found::Unknown => {
+                counts.connection_misses += 1;
+                self.decide(moment, counts, head, look, None)
             }
-            Exit::Refuse { reason, failure, arrival } => {
-                let dropped = drop_as(*reason, counts);
-                if !icmp::is_due(packet.head(), &arrival.ip) {
-                    return dropped;
-                }
-                if !self.errors.take(now) || !icmp::error(packet, gateway, arrival, *failure) {
-                    counts.icmp_errors_withheld += 1;
-                    return dropped;
-                }
-                counts.icmp_errors += 1;
-                arrival.port
+        }
+    }
+
+    /// The slow path: decides on a new connection, or again on a known one that was decided under other tables.
+    #[inline(never)]
+    fn decide<'t>(
+        &mut self,
+        moment: &Moment<'t>,
+        counts: &mut Counts,
+        head: &[u8],
+        look: &Look<'t>,
+        known: Option<Connection>,
+    ) -> Result<Connection, Exit<'t>> {
+        let Moment { tables, generation, tick: now, .. } = *moment;
+        let kept = match known {
+            Some(connection) => self.keep(tables, counts, look, connection)?,
+            None => None,
+        };
+        let (client, target) = match &kept {
+            Some((connection, target)) => (Client::of_connection(tables, connection)?, *target),
+            None => {
+                origin::answer(tables, head, &look.arrival)?;
+                let client = Client::of_arrival(&look.arrival, &look.tuple);
+                let mut chooser = Chooser { affinity: &self.shared.affinity, random: &mut self.random, now };
+                (client, service::run(tables, &mut chooser, &client, look)?)
             }
         };
-        Verdict::Forward { port: port.id, checksum: Checksum::Complete }
+        if let Err(refusal) = policy::run(tables, &client, &target, look.tuple.protocol) {
+            if let Some((connection, _)) = &kept {
+                self.remove(connection, counts);
+            }
+            return Err(refusal.into());
+        }
+        let routes = route::run(tables, &client, &target)?;
+        if let Some((connection, _)) = kept {
+            counts.decided_again += 1;
+            let actions = masquerade::actions(&connection.original, &connection.reply, &routes);
+            // One that has gone meanwhile has still passed: its next packet begins it anew.
+            self.shared.connections.redecide(&connection, actions, connection.flags, generation);
+            return Ok(Connection { actions, generation, ..connection });
+        }
+        let draft = Draft { tables, generation, now, head, look, client, target, routes };
+        let (connection, new) = masquerade::run(&self.shared.connections, &draft)?;
+        counts.connections_new += u64::from(new);
+        if connection.generation != generation {
+            // Another worker, still under the tables before these, was faster.
+            return self.decide(moment, counts, head, look, Some(connection));
+        }
+        Ok(connection)
     }
-}
 
-/// A packet that comes through all stages is sent on; the stage that ends its way otherwise says how.
-#[inline]
-fn walk<'t>(tables: &'t Tables, packet: &mut Packet<'_>) -> Result<Verdict, Exit<'t>> {
-    let parsed = parse::run(packet)?;
-    let arrival = origin::run(tables, packet, parsed)?;
-    let egress = route::run(tables, packet, &arrival)?;
-    let cut_to = size::run(packet, &arrival, egress)?;
-    packet.cut(cut_to.map(Into::into));
-    Ok(rewrite::run(packet, &arrival, egress, tables.gateway()))
-}
+    /// Where a connection decided under other tables goes; `None` when the packet begins a new one.
+    fn keep<'t>(
+        &self,
+        tables: &Tables,
+        counts: &mut Counts,
+        look: &Look<'t>,
+        connection: Connection,
+    ) -> Result<Option<(Connection, Target)>, Exit<'t>> {
+        let from_client = connection.direction == Direction::Original && look.quote.is_none();
+        match service::keep(tables, look, &connection) {
+            Keep::On(target) => Ok(Some((connection, target))),
+            Keep::Anew => {
+                self.remove(&connection, counts);
+                if from_client { Ok(None) } else { Err(DropReason::BackendGone.into()) }
+            }
+            Keep::Gone if from_client && self.config.reset_removed => Err(Exit::Reset(DropReason::BackendGone)),
+            Keep::Gone => Err(DropReason::BackendGone.into()),
+        }
+    }
 
-fn drop_as(reason: DropReason, counts: &mut Counts) -> Verdict {
-    counts.count_drop(reason);
-    Verdict::Drop(reason)
+    fn remove(&self, connection: &Connection, counts: &mut Counts) {
+        counts.connections_gone += u64::from(self.shared.connections.remove(connection));
+    }
+
+    /// The stages that every packet of a decided connection passes.
+    #[inline]
+    fn send<'t>(
+        &mut self,
+        moment: &Moment<'t>,
+        counts: &mut Counts,
+        packet: &mut Packet<'_>,
+        look: &Look<'t>,
+        connection: &Connection,
+    ) -> Result<Verdict, Exit<'t>> {
+        let tables = moment.tables;
+        let destination = connection::destination_of(connection);
+        let leaves = Egress::decode(connection.action().egress);
+        let way = egress::way(tables, self.config.worker, leaves, destination, &mut self.wanted)?;
+        let change = connection::change(connection, look);
+        let cut = size::run(tables, packet, &look.arrival, &way, destination, connection.mss)?;
+        packet.cut(cut);
+        let verdict = rewrite::run(packet, &look.arrival, &change, &way, tables.gateway(), look.hash)?;
+        counts.forwarded += 1;
+        counts.forwarded_bytes += packet.total_len() as u64;
+        counts.translated += u64::from(!matches!(change, Change::None));
+        counts.encapsulated += u64::from(matches!(way, egress::Way::Tunnel { .. }));
+        Ok(verdict)
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,6 @@ fn check(tables: &Tables, port: &Port, arp: &Arp) -> Result<(), DropReason> {
     let own = match port.kind {
         PortKind::Pod => port.has_address(sender),
         PortKind::Host | PortKind::Uplink => super::check_host_source(tables, sender).is_ok(),
-        PortKind::Uplink => return Err(DropReason::UnknownPort),
     };
     match () {
         () if !own => Err(DropReason::SpoofedArp),

@@ -15,7 +15,7 @@ fn judged(tables: &Tables, from: End, frame: &[u8]) -> Result<&'static str, Drop
     let mut room = Vec::new();
     let mut packet = packet(&mut room, frame, from);
     let parsed = parse::run(&mut packet).expect("parses");
-    match run(tables, &packet, parsed) {
+    match run(tables, &mut packet, parsed) {
         Ok(arrival) => {
             assert_eq!(arrival.port.id, from.port);
             Ok("goes on")
@@ -209,6 +209,6 @@ fn no_cut_of_a_solicitation_is_answered() {
         let mut room = Vec::new();
         let mut packet = packet(&mut room, &cut, A);
         let Ok(parsed) = parse::run(&mut packet) else { continue };
-        assert!(matches!(run(&tables, &packet, parsed), Err(Exit::Drop(_))));
+        assert!(matches!(run(&tables, &mut packet, parsed), Err(Exit::Drop(_))));
     }
 }

@@ -7,7 +7,8 @@ use crate::{Counts, DropReason, Packet, Path, PathConfig, Time, Verdict};
 const DOCUMENT: &str = include_str!("../../../../docs/path.md");
 
 /// The order of the stages, told once.
-const ORDER: [&str; 5] = ["parse", "origin", "route", "size", "rewrite"];
+const ORDER: [&str; 10] =
+    ["parse", "origin", "fragment", "connection", "service", "policy", "route", "masquerade", "size", "rewrite"];
 
 #[test]
 fn the_stages_are_called_declared_and_described_in_one_order() {

@@ -1,0 +1,169 @@
+//! Eighth stage, of new connections: under which source does the target see the client? Then the connection is made, which
+//! is where colliding ports show.
+
+use std::net::IpAddr;
+
+use sluice_connections::{Action, Connection, New, Owner, Refused, Table, Tick};
+use sluice_tables::{PortKind, Tables};
+use sluice_wire::protocol;
+
+use crate::DropReason;
+use crate::connection::{Look, Tuple, flags, mss};
+use crate::egress::Egress;
+use crate::ends::{Client, Target};
+use crate::exit::Refusal;
+use crate::origin::Origin;
+use crate::random::spread;
+use crate::route::Routes;
+use crate::translate::Deltas;
+
+/// How many source ports are tried before a connection is refused. At nine in ten taken, one in a million finds none.
+const TRIES: u32 = 128;
+
+/// A decided connection on its way into the table.
+pub(crate) struct Draft<'a, 't> {
+    pub(crate) tables: &'t Tables,
+    pub(crate) generation: u32,
+    pub(crate) now: Tick,
+    pub(crate) head: &'a [u8],
+    pub(crate) look: &'a Look<'t>,
+    pub(crate) client: Client<'t>,
+    pub(crate) target: Target,
+    pub(crate) routes: Routes,
+}
+
+/// Makes the connection, or finds that another worker has made it meanwhile.
+pub(crate) fn run(table: &Table, draft: &Draft<'_, '_>) -> Result<(Connection, bool), Refusal> {
+    let Draft { look, target, .. } = draft;
+    let original = look.tuple;
+    let hidden = is_hidden(draft);
+    let source = if hidden { address(draft).ok_or(DropReason::MasqueradePorts)? } else { original.source };
+    let mut reply = Tuple {
+        source: target.address,
+        destination: source,
+        source_port: target.port,
+        destination_port: original.source_port,
+        protocol: original.protocol,
+    };
+    if !hidden {
+        match insert(table, draft, &reply, false)? {
+            Inserted::Done(connection, new) => return Ok((connection, new)),
+            Inserted::ReplyTaken => {}
+        }
+    }
+    // Either the source is hidden, or its port is taken by another connection to the same backend.
+    let Some((first, count)) = ports(draft) else {
+        return match if hidden { insert(table, draft, &reply, true)? } else { Inserted::ReplyTaken } {
+            Inserted::Done(connection, new) => Ok((connection, new)),
+            Inserted::ReplyTaken => Err(DropReason::MasqueradePorts.into()),
+        };
+    };
+    let start = spread(look.hash) % u64::from(count);
+    for attempt in 0..TRIES.min(count) {
+        let offset = (start + u64::from(attempt)) % u64::from(count);
+        reply.destination_port = first + offset as u16;
+        if let Inserted::Done(connection, new) = insert(table, draft, &reply, hidden)? {
+            return Ok((connection, new));
+        }
+    }
+    Err(DropReason::MasqueradePorts.into())
+}
+
+/// The actions of both directions: where to, and what the translation does to checksums.
+pub(crate) fn actions(original: &Tuple, reply: &Tuple, routes: &Routes) -> [Action; 2] {
+    let action = |from: &Tuple, to: &Tuple, egress: Egress| {
+        let deltas = Deltas::between(from, to);
+        Action { egress: egress.encode(), l3_delta: deltas.l3, l4_delta: deltas.l4 }
+    };
+    [action(original, &reply.reversed(), routes.there), action(reply, &original.reversed(), routes.back)]
+}
+
+/// Whether the target must not see the client's own address.
+fn is_hidden(draft: &Draft<'_, '_>) -> bool {
+    let Draft { tables, client, target, routes, .. } = draft;
+    let masquerade = &tables.node().masquerade;
+    let by_route = match routes.there {
+        // The answer has to come back here, or nobody turns the backend's address into the Service's again.
+        Egress::Uplink if target.service => true,
+        Egress::Uplink => client.origin == Origin::Pod && masquerade.outside && !masquerade.excludes(target.address),
+        // A peer takes from this node what is from its pods and from its address.
+        Egress::Tunnel(_) | Egress::Direct(_) => {
+            !tables.in_pod_cidr(client.address) && masquerade.address(client.family()) != Some(client.address)
+        }
+        // The node would answer past the switch whoever is not behind it, and take its own address for forged.
+        Egress::Port(_) if is_to_host(draft) => target.service && client.origin != Origin::Pod,
+        Egress::Port(_) => false,
+    };
+    target.masquerade || by_route
+}
+
+fn is_to_host(draft: &Draft<'_, '_>) -> bool {
+    let Egress::Port(id) = draft.routes.there else { return false };
+    draft.tables.port(id).is_some_and(|port| port.kind == PortKind::Host)
+}
+
+/// The source to hide behind: the node's address; towards the node itself the gateway's, which no other host has.
+fn address(draft: &Draft<'_, '_>) -> Option<IpAddr> {
+    if is_to_host(draft) {
+        let gateway = draft.tables.gateway();
+        return Some(if draft.client.address.is_ipv4() { gateway.v4.into() } else { gateway.v6.into() });
+    }
+    draft.tables.node().masquerade.address(draft.client.family())
+}
+
+/// The reserved ports, as first and count; `None` for a protocol whose packets have none.
+fn ports(draft: &Draft<'_, '_>) -> Option<(u16, u32)> {
+    let tuple = &draft.look.tuple;
+    let has_ports = match tuple.protocol {
+        protocol::TCP | protocol::UDP | protocol::SCTP => true,
+        // Of an echo request the identifier; a reply's is the other side's, which knows it by no other.
+        protocol::ICMPV4 | protocol::ICMPV6 => tuple.source_port != 0 && tuple.destination_port == 0,
+        _ => false,
+    };
+    let (first, last) = draft.tables.node().masquerade.ports;
+    has_ports.then_some((first, u32::from(last.saturating_sub(first)) + 1))
+}
+
+enum Inserted {
+    /// The connection, and whether it is new.
+    Done(Connection, bool),
+    ReplyTaken,
+}
+
+fn insert(table: &Table, draft: &Draft<'_, '_>, reply: &Tuple, hidden: bool) -> Result<Inserted, Refusal> {
+    let original = draft.look.tuple;
+    let translated = *reply != original.reversed();
+    let new = New {
+        original,
+        reply: *reply,
+        actions: actions(&original, reply, &draft.routes),
+        generation: draft.generation,
+        owner: owner(draft),
+        flags: flags(draft.client.origin, draft.target.service, hidden, translated),
+        mss: mss(draft.head, &draft.look.arrival.ip),
+        segment: draft.look.segment,
+    };
+    match table.insert(&new, draft.now) {
+        Ok(connection) => Ok(Inserted::Done(connection, true)),
+        Err(Refused::OriginalTaken(connection)) => Ok(Inserted::Done(connection, false)),
+        Err(Refused::ReplyTaken) => Ok(Inserted::ReplyTaken),
+        Err(Refused::Full) => Err(DropReason::ConnectionsFull.into()),
+        Err(Refused::Share) => Err(DropReason::ConnectionShare.into()),
+        // The builder of the tables keeps the families of Services and backends apart.
+        Err(Refused::Mismatch) => Err(DropReason::ServiceNoEndpoints.into()),
+    }
+}
+
+/// Whose share the connection counts against: the pod that began it, else the pod that is addressed.
+fn owner(draft: &Draft<'_, '_>) -> Owner {
+    if let Some(pod) = draft.client.pod {
+        return Owner(pod.id.0);
+    }
+    match draft.routes.there {
+        Egress::Port(id) if !is_to_host(draft) => Owner(id.0),
+        _ => Owner::NODE,
+    }
+}
+
+#[cfg(test)]
+mod tests;
