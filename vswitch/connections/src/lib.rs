@@ -7,9 +7,17 @@
 
 mod affinity;
 mod atomic;
+mod bucket;
 mod config;
 mod connection;
+mod counts;
+mod hash;
+mod index;
+mod layout;
+mod memory;
 mod place;
+mod pool;
+mod record;
 mod state;
 mod table;
 mod tick;

@@ -1,141 +1,232 @@
 //! The table, as its users see it.
 
-use crate::atomic::AtomicU64;
-use crate::{Action, Config, Connection, New, Owner, Refused, Segment, State, Swept, Tick, Tuple};
+mod adopt;
+mod insert;
+mod list;
+mod remove;
+mod sweep;
 
-/// The connections of a node.
-#[derive(Debug)]
+use core::fmt;
+
+pub use adopt::{Adopted, Outcome, TooSmall};
+pub use list::Listed;
+
+use crate::atomic::Ordering;
+use crate::bucket::tag_of;
+use crate::counts::Counts;
+use crate::hash::Secrets;
+use crate::index::Index;
+use crate::layout::{FREE_V4, FREE_V6, Layout, Line, header};
+use crate::memory::Memory;
+use crate::place::{Family, Place};
+use crate::pool::Pool;
+use crate::record::Record;
+use crate::tuple::Key;
+use crate::{Action, Config, Connection, Owner, Segment, State, Tick, Tuple};
+
+/// The connections of a node. Any number of threads may use one table at once, each method from any thread; look-ups
+/// and observations never wait for a lock, inserting and removing hold the locks of the buckets concerned.
 pub struct Table {
-    config: Config,
+    memory: Memory,
+    layout: Layout,
+    secrets: Secrets,
+    pod_share: u32,
+    /// Ticks for which a connection may be idle, by state.
+    timeouts: [u32; 16],
 }
 
-/// Memory that a table was laid over.
-#[derive(Debug)]
-pub struct Adopted {
-    /// The table.
-    pub table: Table,
-    /// What was found in the memory.
-    pub outcome: Outcome,
-}
-
-/// What was found in memory that a table was laid over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing that this layout and configuration could use: it has been formatted anew, without connections.
-    Formatted,
-    /// A table of the same layout and sizes.
-    Kept {
-        /// Connections that go on, all of generation [`Connection::UNDECIDED`].
-        connections: u32,
-        /// Records that were being written when the process ended, or make no sense.
-        discarded: u32,
-    },
-}
-
-/// The memory is too small for the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the connection table needs {needed} words of memory and was given {given}: give it more or lower its capacity"
-)]
-pub struct TooSmall {
-    /// Words that the configuration needs, by [`Table::words`].
-    pub needed: usize,
-    /// Words there are.
-    pub given: usize,
-}
-
-/// A connection as listed for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The connection, seen from the original direction.
-    pub connection: Connection,
-    /// When its last packet came.
-    pub last_used: Tick,
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("capacity", &self.capacity()).field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 impl Table {
-    /// A table on the heap.
+    /// An empty table on the heap. Memory that no connection has used yet is reserved but not touched.
+    ///
+    /// # Panics
+    /// If the allocator has no memory for [`Table::words`]: as with any allocation there is nothing else to do.
     #[must_use]
     pub fn new(config: Config) -> Table {
-        Table { config }
+        let config = config.in_range();
+        let memory = Memory::zeroed(Layout::of(&config).lines);
+        let table = Table::laid_over(memory, &config, config.seed);
+        table.write_header(&config);
+        table
     }
+
     /// Words of memory that [`Table::over`] needs.
     #[must_use]
-    pub fn words(_config: &Config) -> usize {
-        0
+    pub fn words(config: &Config) -> usize {
+        Layout::of(&config.in_range()).lines * crate::layout::WORDS
     }
-    /// A table in memory that outlives the process.
-    ///
-    /// # Errors
-    /// The memory is smaller than [`Table::words`].
-    pub fn over(_memory: &'static [AtomicU64], config: Config) -> Result<Adopted, TooSmall> {
-        Ok(Adopted { table: Table { config }, outcome: Outcome::Formatted })
+
+    fn laid_over(memory: Memory, config: &Config, seed: u64) -> Table {
+        let mut timeouts = [0; 16];
+        for (number, ticks) in (0..).zip(&mut timeouts) {
+            *ticks = config.timeouts.ticks(State::decode(number));
+        }
+        let (layout, secrets) = (Layout::of(config), Secrets::of(seed));
+        Table { memory, layout, secrets, pod_share: config.pod_share, timeouts }
     }
-    /// The hash of a tuple, under this table's seed.
+
+    #[inline]
+    fn lines(&self) -> &[Line] {
+        self.memory.lines()
+    }
+
+    #[inline]
+    fn index(&self) -> Index<'_> {
+        let first = self.layout.index;
+        Index(&self.lines()[first..first + self.layout.buckets as usize])
+    }
+
+    #[inline]
+    fn record(&self, place: Place) -> Option<Record<'_>> {
+        let at = self.layout.record(place)?;
+        let lines = self.lines();
+        Some(match place.family() {
+            Family::V4 => Record { place, first: lines.get(at)?, second: None },
+            Family::V6 => {
+                let [first, second] = lines.get(at..)?.first_chunk()?;
+                Record { place, first, second: Some(second) }
+            }
+        })
+    }
+
+    fn pool(&self, family: Family) -> Pool<'_> {
+        let line = match family {
+            Family::V4 => FREE_V4,
+            Family::V6 => FREE_V6,
+        };
+        Pool { line: &self.lines()[line], capacity: self.layout.capacity }
+    }
+
+    fn counts(&self) -> Counts<'_> {
+        Counts { lines: self.lines(), layout: &self.layout, pod_share: self.pod_share }
+    }
+
+    fn hash_of(&self, key: &Key) -> u64 {
+        self.secrets.hash(key)
+    }
+
+    /// The hash of a tuple under this table's seed, for the methods that ask for one.
     #[must_use]
-    pub fn hash(&self, _tuple: &Tuple) -> u64 {
-        0
+    #[inline]
+    pub fn hash(&self, tuple: &Tuple) -> u64 {
+        Key::of(tuple).map_or(0, |key| self.secrets.hash(&key))
     }
-    /// Loads the bucket.
-    pub fn touch(&self, _hash: u64) -> u64 {
-        0
+
+    /// Loads the bucket of a hash, so that the cache misses of a burst overlap: call it for all packets before the first
+    /// [`Table::find`]. What it returns means nothing; add it up and hide the sum from the compiler
+    /// ([`core::hint::black_box`]) where the load must stay.
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u64 {
+        let index = self.index();
+        index.bucket(index.home(hash)).flags()
     }
-    /// Loads the record's line.
-    pub fn peek(&self, _hash: u64) -> u64 {
-        0
+
+    /// Loads the record that the hash probably leads to, once [`Table::touch`] has had time to bring the bucket.
+    /// Returns as [`Table::touch`] does.
+    #[inline]
+    pub fn peek(&self, hash: u64) -> u64 {
+        let index = self.index();
+        let touched = index.bucket(index.home(hash)).search(tag_of(hash), &mut |entry| {
+            let (place, _) = Place::of_entry(entry);
+            Some(self.record(place)?.touch())
+        });
+        touched.unwrap_or(0)
     }
-    /// Finds the connection of a tuple of either direction.
-    #[must_use]
-    pub fn find(&self, _hash: u64, _tuple: &Tuple) -> Option<Connection> {
-        None
-    }
-    /// Last use and state.
-    pub fn observe(&self, connection: &Connection, segment: Segment, _now: Tick) -> State {
-        connection.state.after(connection.direction, segment)
-    }
-    /// Puts a connection in.
+
+    /// The connection that one of whose tuples is `tuple`; `hash` is its [`Table::hash`].
     ///
-    /// # Errors
-    /// See [`Refused`].
-    pub fn insert(&self, _new: &New, _now: Tick) -> Result<Connection, Refused> {
-        Err(Refused::Full)
+    /// A connection that has been idle for too long is found until [`Table::sweep`] has come to it.
+    #[must_use]
+    #[inline]
+    pub fn find(&self, hash: u64, tuple: &Tuple) -> Option<Connection> {
+        self.find_key(hash, tuple, &Key::of(tuple)?)
     }
-    /// Replaces what was decided; false when the connection has gone meanwhile.
-    pub fn redecide(&self, _connection: &Connection, _actions: [Action; 2], _flags: u16, _generation: u32) -> bool {
-        false
+
+    #[inline]
+    fn find_key(&self, hash: u64, tuple: &Tuple, key: &Key) -> Option<Connection> {
+        self.index().search(hash, |entry| {
+            let (place, direction) = Place::of_entry(entry);
+            self.record(place)?.matching(tuple, key, direction)
+        })
     }
-    /// Notes the maximum segment size.
-    pub fn set_mss(&self, _connection: &Connection, _mss: u16) {}
-    /// Removes; false when it has gone meanwhile.
-    pub fn remove(&self, _connection: &Connection) -> bool {
-        false
+
+    /// Tells the table of a packet of `connection`, in the direction that it was found by: moves state and last use on,
+    /// and writes only if one of them changed.
+    ///
+    /// Returns the state after the packet. [`State::TcpReopen`] is a SYN for a connection that is over: nothing has been
+    /// written; [`Table::remove`] it and treat the packet as the first of a new one. If the connection has gone
+    /// meanwhile, the state is what it would have become.
+    #[inline]
+    pub fn observe(&self, connection: &Connection, segment: Segment, now: Tick) -> State {
+        let after = |state: State| state.after(connection.direction, segment);
+        let observed =
+            self.record(connection.id.place).and_then(|it| it.observe(connection.id.incarnation, now, after));
+        observed.unwrap_or_else(|| after(connection.state))
     }
-    /// Looks at the next `records` records and removes what was idle for too long.
-    pub fn sweep(&self, _now: Tick, _records: usize) -> Swept {
-        Swept::default()
+
+    /// Replaces what was decided about a connection; whoever finds it sees all of the old or all of the new. False when
+    /// it has gone meanwhile.
+    pub fn redecide(&self, connection: &Connection, actions: [Action; 2], flags: u16, generation: u32) -> bool {
+        let record = self.record(connection.id.place);
+        record.is_some_and(|record| record.redecide(connection.id.incarnation, actions, flags, generation))
     }
+
+    /// Notes the maximum segment size of a connection, in bytes, if it is still there.
+    pub fn set_mss(&self, connection: &Connection, mss: u16) {
+        if let Some(record) = self.record(connection.id.place) {
+            record.set_mss(connection.id.incarnation, mss);
+        }
+    }
+
     /// Connections in the table.
     #[must_use]
     pub fn len(&self) -> u32 {
-        0
+        self.counts().all().load(Ordering::Relaxed) as u32
     }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
     /// Most connections at once.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.config.capacity
+        self.layout.capacity
     }
-    /// Connections that count against the owner's share.
+
+    /// Most connections that one owner may have.
     #[must_use]
-    pub fn owned_by(&self, _owner: Owner) -> u32 {
-        0
+    pub fn pod_share(&self) -> u32 {
+        self.pod_share
     }
-    /// Every connection, for people.
-    pub fn list(&self) -> impl Iterator<Item = Listed> + '_ {
-        core::iter::empty()
+
+    /// Connections that count against the owner's share. Owners beyond [`Config::owners`] answer for each other.
+    #[must_use]
+    pub fn owned_by(&self, owner: Owner) -> u32 {
+        self.counts().of(owner).load(Ordering::Relaxed) as u32
+    }
+
+    fn header(&self, word: usize) -> u64 {
+        self.lines()[crate::layout::HEADER][word].load(Ordering::Relaxed)
+    }
+
+    fn set_header(&self, word: usize, value: u64) {
+        self.lines()[crate::layout::HEADER][word].store(value, Ordering::Release);
+    }
+
+    /// Says what the memory is; the magic number last, so that half a header is none.
+    fn write_header(&self, config: &Config) {
+        self.set_header(header::VERSION, crate::layout::VERSION);
+        self.set_header(header::CAPACITY, u64::from(config.capacity));
+        self.set_header(header::OWNERS, u64::from(config.owners));
+        self.set_header(header::SEED, config.seed);
+        self.set_header(header::MAGIC, adopt::MAGIC);
     }
 }

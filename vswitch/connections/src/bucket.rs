@@ -1,0 +1,214 @@
+//! One bucket of the index, a line: ten slots, each a tag of 16 bits and an entry of 32.
+//!
+//! ```text
+//! word 0  tags 0..3          word 2  bits 0..31 tags 8, 9; 32..47 overflow; 48..55 reach; 63 lock
+//! word 1  tags 4..7          words 3..7  entries 0..9, two to a word
+//! ```
+//!
+//! A tag of 0 is an empty slot. An entry never moves while its connection lives, so a reader needs no version of the
+//! bucket: a tag and an entry that do not belong together lead to a record that does not match, and an entry whose
+//! connection was there before the look-up began is seen by it.
+//!
+//! An entry for which its own bucket has no room goes into one of the next [`REACH`] buckets. `overflow` counts those
+//! entries in the bucket they belong to, `reach` says how far they are; both are changed under the lock of that bucket.
+
+use crate::atomic::{Ordering, wait_a_little};
+use crate::layout::{Line, SLOTS};
+
+/// Furthest bucket that an entry may be put into. Where ten slots are filled to seven on average, runs of that many
+/// full buckets do not happen.
+pub(crate) const REACH: u32 = 64;
+
+const FLAGS: usize = 2;
+const ENTRIES: usize = 3;
+const LOCK: u64 = 1 << 63;
+const OVERFLOW: u32 = 32;
+const REACHED: u32 = 48;
+
+const EVERY_LANE: u64 = 0x0001_0001_0001_0001;
+const HIGH: u64 = 0x8000_8000_8000_8000;
+/// The lanes of each tag word that are tags.
+const LANES: [u64; 3] = [HIGH, HIGH, 0x8000_8000];
+
+/// The tag of a hash: never 0.
+#[inline]
+pub(crate) fn tag_of(hash: u64) -> u16 {
+    (hash as u16).max(1)
+}
+
+/// One line of the index.
+#[derive(Clone, Copy)]
+pub(crate) struct Bucket<'t>(pub(crate) &'t Line);
+
+impl Bucket<'_> {
+    /// The bucket's state word: for [`Bucket::reach`], and to load the line.
+    #[inline]
+    pub(crate) fn flags(self) -> u64 {
+        self.0[FLAGS].load(Ordering::Acquire)
+    }
+
+    /// How far entries that belong here may be; 0 when all are here.
+    #[inline]
+    pub(crate) fn reach(flags: u64) -> u32 {
+        (flags >> REACHED) as u32 & 0xff
+    }
+
+    /// Calls `found` for the entries whose tag is `tag`, and rarely for one whose tag differs, until it gives something.
+    ///
+    /// Acquire, with the release in [`Bucket::fill`]: who sees the tag sees the entry.
+    #[inline]
+    pub(crate) fn search<T>(self, tag: u16, found: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
+        let pattern = u64::from(tag) * EVERY_LANE;
+        for (word, mask) in LANES.into_iter().enumerate() {
+            let mut lanes = zero_lanes(self.0[word].load(Ordering::Acquire) ^ pattern) & mask;
+            while lanes != 0 {
+                let slot = word * 4 + lanes.trailing_zeros() as usize / 16;
+                let result = found(self.entry(slot));
+                if result.is_some() {
+                    return result;
+                }
+                lanes &= lanes - 1;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn entry(self, slot: usize) -> u32 {
+        (self.0[ENTRIES + slot / 2].load(Ordering::Acquire) >> (slot % 2 * 32)) as u32
+    }
+
+    /// The first empty slot other than `taken`.
+    pub(crate) fn empty_slot(self, taken: Option<usize>) -> Option<usize> {
+        (0..SLOTS).find(|&slot| Some(slot) != taken && self.tag(slot) == 0)
+    }
+
+    fn tag(self, slot: usize) -> u16 {
+        (self.0[slot / 4].load(Ordering::Acquire) >> (slot % 4 * 16)) as u16
+    }
+
+    /// The slot that holds `entry` under `tag`.
+    pub(crate) fn slot_of(self, tag: u16, entry: u32) -> Option<usize> {
+        (0..SLOTS).find(|&slot| self.tag(slot) == tag && self.entry(slot) == entry)
+    }
+
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_lock(self) -> bool {
+        let flags = self.0[FLAGS].load(Ordering::Relaxed);
+        flags & LOCK == 0
+            && self.0[FLAGS].compare_exchange(flags, flags | LOCK, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the lock, waiting for it.
+    pub(crate) fn lock(self) {
+        while !self.try_lock() {
+            wait_a_little();
+        }
+    }
+
+    /// Gives the lock back; only who holds it may. As with everything below, nobody else writes the line meanwhile, so
+    /// a load and a store do.
+    pub(crate) fn unlock(self) {
+        let flags = self.0[FLAGS].load(Ordering::Relaxed);
+        self.0[FLAGS].store(flags & !LOCK, Ordering::Release);
+    }
+
+    /// Puts an entry into an empty slot: the entry first, so that the tag leads to it. Under the lock.
+    pub(crate) fn fill(self, slot: usize, tag: u16, entry: u32) {
+        let word = &self.0[ENTRIES + slot / 2];
+        let shift = slot % 2 * 32;
+        let others = word.load(Ordering::Relaxed) & !(0xffff_ffff << shift);
+        word.store(others | u64::from(entry) << shift, Ordering::Release);
+        self.set_tag(slot, tag);
+    }
+
+    /// Empties a slot. Under the lock.
+    pub(crate) fn clear(self, slot: usize) {
+        self.set_tag(slot, 0);
+    }
+
+    fn set_tag(self, slot: usize, tag: u16) {
+        let word = &self.0[slot / 4];
+        let shift = slot % 4 * 16;
+        let others = word.load(Ordering::Relaxed) & !(0xffff << shift);
+        word.store(others | u64::from(tag) << shift, Ordering::Release);
+    }
+
+    /// Notes an entry of this bucket that went `distance` buckets further. Under the lock.
+    pub(crate) fn overflowed(self, distance: u32) {
+        let flags = self.0[FLAGS].load(Ordering::Relaxed);
+        let reach = Bucket::reach(flags).max(distance);
+        let cleared = flags & !(0xff << REACHED);
+        self.0[FLAGS].store((cleared | u64::from(reach) << REACHED) + (1 << OVERFLOW), Ordering::Release);
+    }
+
+    /// Notes that such an entry is gone; with the last one look-ups end at this bucket again. Under the lock.
+    pub(crate) fn returned(self) {
+        let flags = self.0[FLAGS].load(Ordering::Relaxed) - (1 << OVERFLOW);
+        let last = flags >> OVERFLOW & 0xffff == 0;
+        self.0[FLAGS].store(if last { flags & !(0xff << REACHED) } else { flags }, Ordering::Release);
+    }
+}
+
+/// The high bit of each lane that is 0. Above the lowest such lane others may be marked too.
+#[inline]
+fn zero_lanes(word: u64) -> u64 {
+    word.wrapping_sub(EVERY_LANE) & !word & HIGH
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+    use crate::atomic::AtomicU64;
+
+    fn matching(bucket: Bucket<'_>, tag: u16) -> Vec<u32> {
+        let mut all = Vec::new();
+        bucket.search(tag, &mut |entry| {
+            all.push(entry);
+            None::<()>
+        });
+        all
+    }
+
+    fn line() -> Line {
+        [(); 8].map(|()| AtomicU64::new(0))
+    }
+
+    #[test]
+    fn ten_entries_fit_and_each_is_found_by_its_tag() {
+        let line = line();
+        let bucket = Bucket(&line);
+        for number in 0..10_u16 {
+            let slot = bucket.empty_slot(None).expect("room for ten");
+            bucket.fill(slot, 0x8000 | number, 1000 + u32::from(number));
+        }
+        assert_eq!(bucket.empty_slot(None), None);
+        for number in 0..10_u16 {
+            let found = matching(bucket, 0x8000 | number);
+            assert!(found.contains(&(1000 + u32::from(number))), "{number}: {found:?}");
+        }
+        assert_eq!(matching(bucket, 0x7fff), []);
+        let slot = bucket.slot_of(0x8003, 1003).expect("it is there");
+        bucket.clear(slot);
+        assert!(!matching(bucket, 0x8003).contains(&1003));
+        assert_eq!(bucket.empty_slot(None), Some(slot));
+    }
+
+    #[test]
+    fn flags_are_no_tags() {
+        let line = line();
+        let bucket = Bucket(&line);
+        bucket.lock();
+        bucket.overflowed(7);
+        bucket.overflowed(3);
+        assert_eq!(Bucket::reach(bucket.flags()), 7);
+        assert_eq!(matching(bucket, 2), []);
+        bucket.returned();
+        assert_eq!(Bucket::reach(bucket.flags()), 7);
+        bucket.returned();
+        assert_eq!(Bucket::reach(bucket.flags()), 0);
+        assert!(!bucket.try_lock());
+        bucket.unlock();
+        assert_eq!(bucket.flags(), 0);
+    }
+}

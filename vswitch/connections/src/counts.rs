@@ -1,0 +1,68 @@
+//! How many connections there are, in all and by owner.
+
+use crate::atomic::{AtomicU64, Ordering};
+use crate::layout::{COUNT, Layout, Line, OWNERS, WORDS};
+use crate::{Owner, Refused};
+
+/// The counts and their limits.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts<'t> {
+    pub(crate) lines: &'t [Line],
+    pub(crate) layout: &'t Layout,
+    pub(crate) pod_share: u32,
+}
+
+impl<'t> Counts<'t> {
+    pub(crate) fn all(self) -> &'t AtomicU64 {
+        &self.lines[COUNT][0]
+    }
+
+    pub(crate) fn of(self, owner: Owner) -> &'t AtomicU64 {
+        let owners = self.layout.owners;
+        let number = if owner == Owner::NODE { owners } else { usize::from(owner.0).min(owners - 1) };
+        &self.lines[OWNERS + number / WORDS][number % WORDS]
+    }
+
+    /// Counts one more connection of `owner`, if both limits allow it. Exact under any interleaving: each count is
+    /// raised only from below its limit.
+    pub(crate) fn add(self, owner: Owner) -> Result<(), Refused> {
+        let limit = if owner == Owner::NODE { self.layout.capacity } else { self.pod_share };
+        if !raise(self.of(owner), limit) {
+            return Err(if limit < self.layout.capacity { Refused::Share } else { Refused::Full });
+        }
+        if !raise(self.all(), self.layout.capacity) {
+            lower(self.of(owner));
+            return Err(Refused::Full);
+        }
+        Ok(())
+    }
+
+    /// Counts one connection of `owner` less.
+    pub(crate) fn subtract(self, owner: Owner) {
+        lower(self.all());
+        lower(self.of(owner));
+    }
+
+    /// Sets every count to 0, with no other thread about.
+    pub(crate) fn reset(self) {
+        self.all().store(0, Ordering::Relaxed);
+        for word in self.lines[OWNERS..self.layout.index].iter().flatten() {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts without a limit, with no other thread about.
+    pub(crate) fn recount(self, owner: Owner) {
+        self.all().fetch_add(1, Ordering::Relaxed);
+        self.of(owner).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn raise(count: &AtomicU64, limit: u32) -> bool {
+    let more = |count: u64| (count < u64::from(limit)).then_some(count + 1);
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+}
+
+fn lower(count: &AtomicU64) {
+    count.fetch_sub(1, Ordering::Relaxed);
+}

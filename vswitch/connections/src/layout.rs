@@ -1,0 +1,113 @@
+//! Where things lie in the table's memory, in lines of eight words (64 bytes, a cache line).
+//!
+//! ```text
+//! header | count | free v4 | free v6 | cursor | owners' counts ... | buckets ... | v4 records ... | v6 records ...
+//!  1 line   1       1         1         1       8 to a line          1 line each   1 line each      2 lines each
+//! ```
+
+use crate::Config;
+use crate::atomic::AtomicU64;
+use crate::place::{Family, Place};
+
+/// What the processor moves at once.
+pub(crate) type Line = [AtomicU64; WORDS];
+
+/// Words in a line.
+pub(crate) const WORDS: usize = 8;
+
+/// Raise it with every change of what a word means: memory of another version is formatted anew.
+pub(crate) const VERSION: u64 = 1;
+
+/// First line: what the memory is. Written while formatting and adopting only, by one thread.
+pub(crate) const HEADER: usize = 0;
+/// Words of the first line.
+pub(crate) mod header {
+    pub(crate) const MAGIC: usize = 0;
+    pub(crate) const VERSION: usize = 1;
+    pub(crate) const CAPACITY: usize = 2;
+    pub(crate) const OWNERS: usize = 3;
+    pub(crate) const SEED: usize = 4;
+}
+/// How many connections there are, in word 0. Any worker, by compare and exchange, relaxed.
+pub(crate) const COUNT: usize = 1;
+/// The free records of each pool; see [`crate::pool`].
+pub(crate) const FREE_V4: usize = 2;
+pub(crate) const FREE_V6: usize = 3;
+/// Where the sweep goes on, in word 0. Any worker, by compare and exchange, relaxed.
+pub(crate) const CURSOR: usize = 4;
+/// The first line of the owners' counts, one word each. Any worker, by compare and exchange, relaxed.
+pub(crate) const OWNERS: usize = 5;
+
+/// Entries that a bucket holds; see [`crate::bucket`].
+pub(crate) const SLOTS: usize = 10;
+/// Of ten slots, how many a full table uses on average: 0.7. At that load 97 of 100 entries are in their own bucket.
+const USED_SLOTS: u64 = 7;
+
+/// Lines of each part, worked out once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) capacity: u32,
+    /// Owners with a count of their own; the count after them is the node's.
+    pub(crate) owners: usize,
+    pub(crate) buckets: u32,
+    /// First line of the buckets.
+    pub(crate) index: usize,
+    v4: usize,
+    v6: usize,
+    /// Lines in all.
+    pub(crate) lines: usize,
+}
+
+impl Layout {
+    /// For a configuration whose values are in range.
+    pub(crate) fn of(config: &Config) -> Layout {
+        let capacity = config.capacity as usize;
+        let owners = usize::from(config.owners);
+        let buckets = (u64::from(config.capacity) * 2).div_ceil(USED_SLOTS) as u32;
+        let index = OWNERS + (owners + 1).div_ceil(WORDS);
+        let v4 = index + buckets as usize;
+        let v6 = v4 + capacity;
+        Layout { capacity: config.capacity, owners, buckets, index, v4, v6, lines: v6 + 2 * capacity }
+    }
+
+    /// The first line of a record; `None` for a place that the pools do not have.
+    #[inline]
+    pub(crate) fn record(&self, place: Place) -> Option<usize> {
+        let index = place.index();
+        if index >= self.capacity {
+            return None;
+        }
+        Some(match place.family() {
+            Family::V4 => self.v4 + index as usize,
+            Family::V6 => self.v6 + 2 * index as usize,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_its_record_and_eighteen_bytes_of_index() {
+        for capacity in [10_000, 1_000_000, 4_000_000] {
+            let layout = Layout::of(&Config { capacity, ..Config::default() });
+            let index = (layout.v4 - layout.index) * size_of::<u64>() * WORDS;
+            assert!(index as f64 / f64::from(capacity) < 18.4, "{index} bytes for {capacity}");
+            assert_eq!((layout.v6 - layout.v4) * size_of::<u64>() * WORDS, capacity as usize * 64);
+            assert_eq!((layout.lines - layout.v6) * size_of::<u64>() * WORDS, capacity as usize * 128);
+        }
+    }
+
+    #[test]
+    fn parts_do_not_overlap() {
+        let layout = Layout::of(&Config { capacity: 3, owners: 8, ..Config::default() });
+        assert_eq!(layout.index, OWNERS + 2);
+        assert_eq!(layout.buckets, 1);
+        assert_eq!(layout.record(Place::new(Family::V4, 0)), Some(layout.index + 1));
+        assert_eq!(layout.record(Place::new(Family::V4, 2)), Some(layout.index + 3));
+        assert_eq!(layout.record(Place::new(Family::V6, 0)), Some(layout.index + 4));
+        assert_eq!(layout.record(Place::new(Family::V6, 2)), Some(layout.lines - 2));
+        assert_eq!(layout.record(Place::new(Family::V6, 3)), None);
+    }
+}
