@@ -105,6 +105,24 @@ fn a_rule_whose_only_port_is_a_name_that_nobody_has_allows_nothing() {
 }
 
 #[test]
+fn what_two_rules_or_two_policies_open_for_one_peer_is_united_however_it_is_named() {
+    let block = json!([{"ipBlock": {"cidr": "10.0.1.4/30", "except": ["10.0.1.6/32"]}}]);
+    let pods = json!([{"podSelector": {"matchLabels": {"app": "server"}}}]);
+    for to in [block, pods, json!([])] {
+        let rule = |port: Value| json!({"to": to, "ports": [port]});
+        let two_rules = [rule(json!({"port": 81})), rule(json!({"port": "web"})), rule(json!({"port": 83}))];
+        let spec = |rules: &[Value]| ("shop", json!({"policyTypes": ["Egress"], "egress": rules}));
+        let more = spec(&[rule(json!({"port": 84})), rule(json!({"port": "dns", "protocol": "UDP"}))]);
+        let mut cluster = cluster();
+        cluster.pods[2].ports.push(("dns", 5353, "UDP"));
+        let compiled = cluster.compile(&[spec(&two_rules), more]);
+        let may = |protocol, port| compiled.leaves("shop/client", "10.0.1.4", protocol, port);
+        assert!([81, 83, 84, 8080].iter().all(|port| may("TCP", *port)) && may("UDP", 5353), "{to}");
+        assert!(!may("TCP", 82) && !may("TCP", 5353) && !may("UDP", 8080), "{to}");
+    }
+}
+
+#[test]
 fn of_several_ports_with_one_name_the_first_counts_at_both_ends() {
     let mut cluster = cluster();
     cluster.pods[1].ports.push(("web", 81, "TCP"));
