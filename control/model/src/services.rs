@@ -5,7 +5,7 @@ mod config;
 mod health_check;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -47,11 +47,14 @@ pub fn compile_services(index: &Index, node: &Node, config: &ServicesConfig, see
     for range in &config.service_cidrs {
         builder.service_cidr(*range);
     }
-    for address in config.served_at(node) {
+    let services = oldest_first(index, config);
+    let cluster_ips: HashSet<IpAddr> =
+        services.iter().flat_map(|service| service.cluster_ips.iter().copied()).collect();
+    for address in config.served_at(node).into_iter().filter(|address| !cluster_ips.contains(address)) {
         builder.node_port_address(address);
     }
     let mut entries = Vec::new();
-    for service in oldest_first(index, config) {
+    for service in services {
         add(&mut builder, index, node, config, service, &mut entries, &mut faults);
     }
     Claims::new(index, node, config, &mut faults).claim(&mut builder, &entries);

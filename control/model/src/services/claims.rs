@@ -19,6 +19,8 @@ pub(super) struct Claims<'a> {
     pods: Disjoint<()>,
     /// Every address of this node.
     own: BTreeSet<IpAddr>,
+    /// Those of them by which others know it.
+    vital: BTreeSet<IpAddr>,
     faults: &'a mut Vec<Fault>,
 }
 
@@ -35,7 +37,8 @@ impl<'a> Claims<'a> {
             // Aggregated, so none is refused.
             let _ = pods.insert(network, ());
         }
-        Claims { config, pods, own: node.all_addresses(&config.node_addresses), faults }
+        let own = node.all_addresses(&config.node_addresses);
+        Claims { config, pods, own, vital: node.addresses().collect(), faults }
     }
 
     /// Gives frontends out, the kinds in the order of how hard they are to come by: anyone may write an address into
@@ -85,18 +88,17 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Why nobody can have a frontend here: the address is for pods, or the node would be cut off from its own address,
-    /// or the switch itself from a port there.
+    /// Why nobody can have a frontend here: the address is for pods, or the node would be cut off from the address by which
+    /// others know it, or the switch itself from a port there. A ClusterIP that the node's stack merely has, too, stays the
+    /// Service's: node-local DNS and IPVS bind such.
     fn refusal(&self, value: IpAddr, entry: &Entry<'_>, kind: FrontendKind) -> Option<Problem> {
         let port = entry.port.port;
         if let Some((network, ())) = self.pods.holder(value) {
             return Some(Problem::InPodNetwork { value, network });
         }
-        if !self.own.contains(&value) {
-            return None;
-        }
         match kind {
-            FrontendKind::ClusterIp => Some(Problem::OfThisNode { value }),
+            FrontendKind::ClusterIp => self.vital.contains(&value).then_some(Problem::OfThisNode { value }),
+            _ if !self.own.contains(&value) => None,
             _ => self.config.reserves(port, entry.port.protocol).then_some(Problem::ReservedPort { port }),
         }
     }

@@ -60,7 +60,7 @@ pub enum NodePortAddresses {
 }
 
 impl ServicesConfig {
-    /// The addresses at which NodePorts are served, ordered.
+    /// The addresses at which NodePorts are served, ordered. Those among ClusterIPs are Services', whoever has them.
     pub(crate) fn served_at(&self, node: &Node) -> BTreeSet<IpAddr> {
         let all = || node.addresses().chain(self.node_addresses.iter().copied());
         let chosen: BTreeSet<IpAddr> = match &self.node_port_addresses {
@@ -70,7 +70,8 @@ impl ServicesConfig {
                 all().filter(|address| ranges.iter().any(|range| range.contains(address))).collect()
             }
         };
-        chosen.into_iter().filter(|address| is_reachable(*address)).collect()
+        let internal = |address: &IpAddr| self.service_cidrs.iter().any(|range| range.contains(address));
+        chosen.into_iter().filter(|address| is_reachable(*address) && !internal(address)).collect()
     }
 
     /// Whether the switch itself needs a port on the node.

@@ -1,7 +1,7 @@
 //! Two Services that claim one frontend, and frontends that nobody can have.
 
 use serde_json::{Value, json};
-use sluice_model::{Inputs, Object, ServicesConfig, compile, compile_services, masquerade};
+use sluice_model::{Inputs, NodePortAddresses, Object, ServicesConfig, compile, compile_services, masquerade};
 
 use crate::scene::*;
 
@@ -139,4 +139,26 @@ fn an_external_address_may_be_the_nodes_own() {
     let service = mk_service("web", 1, json!({"spec": {"externalIPs": ["192.0.2.1"]}}));
     let config = ServicesConfig { external_ips: true, ..ServicesConfig::default() };
     assert_eq!(outcome_with(&config, [service]).good().name_at("192.0.2.1", 80, TCP), "default/web:80");
+}
+
+/// Node-local DNS binds the address of the cluster's DNS on a device of the node, IPVS every ClusterIP.
+#[test]
+fn a_cluster_ip_that_the_nodes_stack_has_too_stays_the_services_and_serves_no_node_port() {
+    let config = ServicesConfig {
+        service_cidrs: vec!["10.96.0.0/24".parse().expect("is a network")],
+        node_port_addresses: NodePortAddresses::All,
+        node_addresses: [ip("10.96.0.1"), ip("10.96.0.77"), ip("10.97.0.1"), ip("198.51.100.7")].into(),
+        ..ServicesConfig::default()
+    };
+    let spec = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]}});
+    let outside = json!({"spec": {"clusterIP": "10.97.0.1"}});
+    let index = index([mk_service("dns", 1, spec), mk_service("old", 0, outside)]);
+    let node = n1(&index);
+    let (services, faults) = compile_services(&index, node, &config, 7);
+    assert!(faults.is_empty(), "{faults:?}");
+    let mut served: Vec<String> = services.node_port_addresses().map(|address| address.to_string()).collect();
+    served.sort();
+    assert_eq!(served, ["192.0.2.1", "198.51.100.7", "2001:db8::1"]);
+    let node_addresses = &config.node_addresses;
+    compile(&Inputs { services: services.into(), node_addresses, ..Inputs::new(1, 0, node) }).expect("is made");
 }
