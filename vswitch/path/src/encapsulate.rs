@@ -33,8 +33,8 @@ const BEHIND_IP: usize = udp::HEADER_LEN + TUNNEL_HEADER_LEN;
 ///
 /// # Errors
 /// [`DropReason::NoRoom`] without headroom, [`DropReason::TooBig`] for a packet longer than UDP can say, and
-/// [`DropReason::NoRoute`] when there is no encapsulation or the addresses of tunnel and peer are of two families. Then nothing
-/// is written.
+/// [`DropReason::NoRoute`] when there is no encapsulation or the addresses of tunnel and peer are of two families;
+/// [`DropReason::Malformed`] for what is no IP packet. Then nothing is written.
 pub(crate) fn run(
     packet: &mut Packet<'_>,
     tunnel: &Tunnel,

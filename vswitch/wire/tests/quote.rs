@@ -1,5 +1,6 @@
 //! Quoted packets: what the parse of the whole packet says of them, whatever is left of it.
 
+use etherparse::LaxIpSlice;
 use sluice_packets::samples::{self, v4, v6};
 use sluice_packets::{IcmpError, Ip, Segment, fragment, icmp_error, sctp};
 use sluice_wire::parse::{self, Fragment, L3};
@@ -42,6 +43,32 @@ fn every_transport_is_read_from_its_first_eight_bytes() {
         same_as_parsed(&ip.echo_request(7, 1, b"abcdefgh"));
         same_as_parsed(&ip.echo_reply(7, 1, b"abcdefgh"));
     }
+}
+
+/// Another reader of cut packets names the same addresses, protocol and transport.
+#[test]
+fn cut_quotes_are_read_as_etherparse_reads_them() {
+    let mut compared = 0;
+    for (name, frame) in samples::one_of_each() {
+        for length in 28..frame.len().saturating_sub(14) {
+            let bytes = icmp_error::quote(&frame, length);
+            let l3 = if bytes[0] >> 4 == 4 { L3::Ipv4 } else { L3::Ipv6 };
+            let (Ok(ours), Ok((theirs, _))) = (quote::parse(bytes, l3), LaxIpSlice::from_slice(bytes)) else {
+                continue;
+            };
+            let addresses = match &theirs {
+                LaxIpSlice::Ipv4(v4) => (v4.header().source_addr().into(), v4.header().destination_addr().into()),
+                LaxIpSlice::Ipv6(v6) => (v6.header().source_addr().into(), v6.header().destination_addr().into()),
+            };
+            assert_eq!((ours.source, ours.destination), addresses, "{name}, {length} bytes");
+            let payload = theirs.payload();
+            assert_eq!(ours.protocol, payload.ip_number.0, "{name}, {length} bytes");
+            assert_eq!(&bytes[usize::from(ours.l4_offset)..], payload.payload, "{name}, {length} bytes");
+            assert_eq!(ours.fragment != Fragment::None, payload.fragmented, "{name}, {length} bytes");
+            compared += 1;
+        }
+    }
+    assert!(compared > 400, "only {compared}");
 }
 
 #[test]
