@@ -50,4 +50,5 @@ pub use protocol::Protocol;
 pub use selector::{LabelTest, Requirement, Selector, SelectorProblem};
 pub use service::{Service, ServiceKind, ServicePort, TargetPort, TrafficDistribution};
 pub use services::{HealthCheck, NodePortAddresses, ServicesConfig, compile_services, health_checks};
+pub use sluice_tables::Family;
 pub use timestamp::Timestamp;

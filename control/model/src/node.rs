@@ -171,27 +171,18 @@ fn check_addresses(check: &mut Check, status: &raw::NodeStatus, kind: &str) -> V
             continue;
         }
         let field = FieldPath::of(&["status", "addresses"]).index(index).key("address");
-        let Some(value) = check.address(field.clone(), entry.address.as_deref()) else { continue };
-        if is_unicast(value) {
-            addresses.push(value);
-        } else {
-            check.fault::<()>(field, Problem::NotUnicast { value });
-        }
+        addresses.extend(check.reachable(field, entry.address.as_deref()));
     }
     addresses
 }
 
-/// Whether a host beyond this one can have the address.
-fn is_unicast(address: IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
-    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast)
-}
-
 /// Whether a host on another link can be reached at the address.
 pub(crate) fn is_reachable(address: IpAddr) -> bool {
-    let link_local = match address {
-        IpAddr::V4(v4) => v4.is_link_local() || matches!(v4.octets()[0], 0 | 240..),
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.to_ipv4_mapped().is_some(),
-    };
-    is_unicast(address) && !link_local
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !matches!(v4.octets()[0], 0 | 224..),
+        IpAddr::V6(v6) => {
+            let mapped = v6.to_ipv4_mapped().is_some();
+            !(v6.is_unspecified() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || mapped)
+        }
+    }
 }

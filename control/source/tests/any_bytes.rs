@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use sluice_model::{Index, Inputs, Object, compile};
+use sluice_model::{
+    Family, Index, Inputs, Node, PeersConfig, ServicesConfig, compile, compile_peers, compile_policies,
+    compile_services, health_checks, masquerade,
+};
 use sluice_source::{Text, read_text};
 
 /// Reads the bytes as a manifest, takes its objects into an index, and makes tables of each Node.
@@ -18,17 +21,39 @@ pub fn exercise(bytes: &[u8]) {
     for (object, line) in &objects {
         assert!((1..=lines).contains(line), "{object:?} is at line {line} of {lines}");
         index.apply(object.clone());
-        if let Object::Node(node) = object {
-            // Checked networks of one node always give tables.
-            compile(&Inputs::new(1, 0, node)).unwrap_or_else(|error| panic!("{node:?}: {error}"));
-        }
     }
     index.faults().iter().for_each(|fault| drop(fault.to_string()));
+    // Each Node costs a generation, and a manifest may hold thousands.
+    for node in index.nodes().take(4) {
+        generation(&index, node);
+    }
     for (object, _) in &objects {
         index.delete(&object.key());
     }
     assert_eq!(index, Index::new());
     assert_eq!(read_text(Path::new("m.yaml"), bytes), Text { objects, faults });
+}
+
+/// Objects that are each good give a generation, whatever they say of each other: what does not fit is told and left out.
+fn generation(index: &Index, node: &Node) {
+    let config = ServicesConfig { external_ips: true, tunnel_port: Some(4789), ..ServicesConfig::default() };
+    let (services, service_faults) = compile_services(index, node, &config, 0);
+    let peers =
+        compile_peers(index, node, &PeersConfig { family: Family::V4, service_cidrs: vec![], node_addresses: vec![] });
+    let policies = compile_policies(index, &node.name, &[], 0);
+    for fault in service_faults.iter().chain(&peers.faults).chain(&policies.faults) {
+        assert!(fault.subject.name.is_some(), "{fault}");
+    }
+    health_checks(index, node, &config);
+    let inputs = Inputs {
+        services: services.into(),
+        identities: policies.identities,
+        policies: &policies.by_port,
+        peers: &peers.peers,
+        masquerade: masquerade(node, config.masquerade_ports, Vec::new(), true),
+        ..Inputs::new(1, 0, node)
+    };
+    compile(&inputs).unwrap_or_else(|error| panic!("{node:?}: {error}"));
 }
 
 #[cfg(test)]
@@ -38,7 +63,13 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = include_str!("../../../tests/fuzz/corpus/manifest/objects.yaml");
+    const GOOD: &str = concat!(
+        include_str!("../../../tests/fuzz/corpus/manifest/objects.yaml"),
+        "---\n",
+        include_str!("../../../tests/fuzz/corpus/manifest/services.yaml"),
+        "---\n",
+        include_str!("../../../tests/fuzz/corpus/manifest/policies.yaml"),
+    );
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
@@ -76,7 +107,7 @@ mod tests {
     fn the_good_manifest_is_good() {
         let Text { objects, faults } = read_text(Path::new("m.yaml"), GOOD.as_bytes());
         assert!(faults.is_empty(), "{faults:?}");
-        assert_eq!(objects.len(), 4);
+        assert_eq!(objects.len(), 11);
         exercise(GOOD.as_bytes());
     }
 }

@@ -119,3 +119,29 @@ fn a_directory_that_cannot_be_listed_takes_nothing_away_and_is_not_synced() {
     assert_eq!(gone(&mut book).len(), 1);
     assert_eq!(update(&mut book, &[]), ["cleared /m", "delete Pod default/a"]);
 }
+
+fn service(name: &str, address: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: {address}, ports: [{{port: 80}}]}}\n---\n"
+    )
+}
+
+#[test]
+fn a_service_that_turned_bad_keeps_its_last_good_form() {
+    let mut book = Book::default();
+    let both = |address: &str| service("a", address) + &service("b", "10.96.0.2");
+    let told = update(&mut book, &[("a.yaml", &both("10.96.0.1"))]);
+    assert_eq!(told, ["apply Service default/a", "apply Service default/b", "synced"]);
+    let told = update(&mut book, &[("a.yaml", &both("10.96.0"))]);
+    assert!(told[0].starts_with("fault /m/a.yaml:4: Service default/a: spec.clusterIP \"10.96.0\""), "{told:?}");
+    assert_eq!(told.len(), 1, "nothing changes: {told:?}");
+    let told = update(&mut book, &[("a.yaml", &service("b", "10.96.0.2"))]);
+    assert_eq!(told, ["cleared /m/a.yaml", "delete Service default/a"]);
+}
+
+#[test]
+fn a_service_in_two_files_is_told_by_its_name() {
+    let mut book = Book::default();
+    let told = update(&mut book, &[("a.yaml", &service("a", "10.96.0.1")), ("b.yaml", &service("a", "10.96.0.2"))]);
+    assert!(told[0].starts_with("fault /m/b.yaml:1: Service default/a: metadata.name is in /m/a.yaml:1"), "{told:?}");
+}

@@ -105,6 +105,61 @@ fn faults_of_the_model_have_the_line_of_their_field() {
 }
 
 #[test]
+fn services_slices_and_policies_are_read() {
+    let text = "
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {clusterIP: 10.96.0.1, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [10.1.0.5]}]
+ports: [{port: 8080}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny}
+spec: {podSelector: {}}
+";
+    assert_eq!(good(text), ["2 Service default/web", "7 EndpointSlice shop/web-1", "14 NetworkPolicy default/deny"]);
+    let (_, defects) = told("apiVersion: discovery.k8s.io/v1beta1\nkind: EndpointSlice\nmetadata: {name: a}\n");
+    assert_eq!(defects, [""; 0], "an older version is a kind that is not read");
+}
+
+#[test]
+fn faults_of_services_have_the_line_of_their_field() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: 10.96.0.1\n  ports:\n  - port: 80\n  \
+                   - port: 81\n    name: b\n    targetPort: 99999\n";
+    assert_eq!(
+        told(service).1,
+        ["10 Service default/web: spec.ports[1].targetPort 99999 is no port; ports are 1 to 65535"]
+    );
+    let none = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: 10.96.0.1\n";
+    assert_eq!(told(none).1, ["5 Service default/web: spec.ports is empty; write at least one"]);
+    let wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  ports:\n  - targetPort: [1]\n";
+    let (_, defects) = told(wrong);
+    let start = "6 Service default/web: spec.ports[0].targetPort has the wrong type: invalid type: sequence, expected a \
+                 number or a name";
+    assert!(defects[0].starts_with(start), "{defects:?}");
+}
+
+#[test]
+fn faults_of_slices_and_policies_have_the_line_of_their_field() {
+    let slice = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a}\naddressType: IPv4\nendpoints:\n- \
+                 addresses:\n  - 10.1.0.5\n  - 10.1.0\n";
+    let (objects, defects) = told(slice);
+    assert_eq!(objects, [""; 0], "a slice is never taken in part");
+    assert_eq!(defects, ["8 EndpointSlice default/a: endpoints[0].addresses[1] \"10.1.0\" is no IP address"]);
+    let policy = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: a}\nspec:\n  podSelector: {}\n  \
+                  ingress:\n  - ports:\n    - port: 80\n      endPort: 79\n";
+    let (_, defects) = told(policy);
+    assert!(defects.len() == 1 && defects[0].starts_with("9 NetworkPolicy default/a: spec.ingress[0]"), "{defects:?}");
+}
+
+#[test]
 fn documents_that_are_no_objects_are_told() {
     let first = |text: &str| told(text).1.remove(0);
     assert!(first("- 1\n").starts_with("1  is not an object"));
