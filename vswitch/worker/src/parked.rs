@@ -34,16 +34,13 @@ impl Parked {
         self.count
     }
 
-    /// Keeps a packet. `Err` with the packet for a slot that is taken or does not exist.
-    pub(crate) fn put(&mut self, slot: u16, waiting: Waiting) -> Result<(), Waiting> {
-        match self.slots.get_mut(usize::from(slot)) {
-            Some(place @ None) => {
-                *place = Some(waiting);
-                self.count += 1;
-                Ok(())
-            }
-            _ => Err(waiting),
-        }
+    /// Keeps a packet; gives it back for a slot that is taken or does not exist.
+    #[must_use]
+    pub(crate) fn put(&mut self, slot: u16, waiting: Waiting) -> Option<Waiting> {
+        let Some(place @ None) = self.slots.get_mut(usize::from(slot)) else { return Some(waiting) };
+        *place = Some(waiting);
+        self.count += 1;
+        None
     }
 
     /// Gives a packet up.

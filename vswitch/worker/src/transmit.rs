@@ -115,7 +115,7 @@ impl Out<'_> {
 
     #[cold]
     fn park(&mut self, slot: u16, chain: Chain, port: PortId) {
-        if let Err(waiting) = self.parked.put(slot, Waiting { chain, port }) {
+        if let Some(waiting) = self.parked.put(slot, Waiting { chain, port }) {
             self.give_back(waiting.chain.into_iter(), 1, DropReason::ParkedFull);
         }
     }

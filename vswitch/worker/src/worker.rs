@@ -1,5 +1,6 @@
 //! One worker: the ports it owns, and one turn of its loop.
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use sluice_path::{Counts, DropReason, PARKED, Packet, Path, PathConfig, Release, Shared, Time};
@@ -19,8 +20,8 @@ use crate::wanted::Wanted;
 /// all, so that workers that only send do not hoard what one that only receives needs.
 const POOL: usize = 1024;
 
-/// Nanoseconds that the path may go without being told the time while packets are parked.
-const PARKED_CHECK: u64 = 10_000_000;
+/// Nanoseconds that the path may go without being told the time: parked packets and connections may be overdue.
+const QUIET: u64 = 10_000_000;
 
 /// How often in a row packets are released that were released before and parked anew.
 const ROUNDS: usize = 4;
@@ -133,7 +134,8 @@ impl Worker {
     }
 
     /// Sleeps until a port receives or the bell of the worker's door rings, but at most for `limit`.
-    pub(crate) fn sleep(&self, limit: std::time::Duration) {
+    pub(crate) fn sleep(&self, limit: Duration) {
+        let limit = if self.parked.len() > 0 { limit.min(Duration::from_nanos(QUIET)) } else { limit };
         if let Some(door) = self.doors.get(usize::from(self.id.0)) {
             sleep(door.bell(), self.ports.owned.iter().filter_map(|owned| owned.port.socket()), limit);
         }
@@ -142,7 +144,6 @@ impl Worker {
     /// Before it sleeps a worker has the time to ask what the kernel counted on all ports, also on quiet ones.
     pub(crate) fn before_sleep(&mut self, now: Time) {
         self.looped.sleeps += 1;
-        self.tell_time(now);
         for owned in &mut self.ports.owned {
             if now >= owned.statistics_due {
                 owned.look_at_kernel(now);
@@ -194,8 +195,8 @@ impl Worker {
         if !self.handoff.from.is_empty() {
             turn.worked |= self.take_over(&mut to_wake);
         }
-        if self.parked.len() > 0 && now.since(self.ran) >= PARKED_CHECK {
-            turn.worked |= self.run_empty(now, &mut to_wake);
+        if now.since(self.ran) >= QUIET {
+            turn.worked |= self.tell_time(now, &mut to_wake);
         }
         for owned in self.ports.owned.iter_mut().filter(|owned| owned.unsent) {
             owned.unsent = owned.port.kick();
@@ -264,26 +265,14 @@ impl Worker {
         }
     }
 
-    /// Tells the path the time when there is no packet to do it: parked ones may be overdue, and connections too. Returns whether
-    /// packets came of it.
+    /// Tells the path the time when there is no packet to do it. Returns whether parked packets went on or back.
     #[cold]
-    fn run_empty(&mut self, now: Time, to_wake: &mut u64) -> bool {
+    fn tell_time(&mut self, now: Time, to_wake: &mut u64) -> bool {
+        self.ran = now;
+        self.path.idle(now, &mut self.counts);
         let before = self.parked.len();
-        self.run(now, to_wake, |_| PortId(u16::MAX));
         self.run_released(now, to_wake);
         before != self.parked.len()
-    }
-
-    /// Before a sleep: packets that come of it are sent, and nobody sleeps over them.
-    fn tell_time(&mut self, now: Time) {
-        let mut to_wake = 0;
-        self.run_empty(now, &mut to_wake);
-        for owned in self.ports.owned.iter_mut().filter(|owned| owned.unsent) {
-            owned.unsent = owned.port.kick();
-        }
-        if to_wake != 0 {
-            self.wake(to_wake);
-        }
     }
 
     /// Parked packets whose time has come go on, or their frames go back.

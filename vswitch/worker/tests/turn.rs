@@ -13,6 +13,10 @@ use sluice_xsk::{Features, HugePages, Umem, UmemConfig};
 
 #[path = "turn/cut.rs"]
 mod cut;
+#[path = "turn/joined.rs"]
+mod joined;
+#[path = "turn/parked.rs"]
+mod parked;
 
 const FRAMES: u32 = 8192;
 /// Bytes in one received frame of a chain, as the kernel cuts them: a chunk less the headroom.
