@@ -48,7 +48,6 @@ proptest! {
 
     #[test]
     fn a_wrong_checksum_stays_wrong((kind, from, to) in any::translation(), data in vec(any::<u8>(), 0..40)) {
-        // The builder has no wrong one for ICMPv4's partial.
         let sent = sound::frame(&sound::ip(&from).checksum(ChecksumMode::Wrong), kind, &from, &data);
         prop_assume!(!is_sound(&sent));
         prop_assert!(!is_sound(&translated(&sent, sent.len(), &from, &to, Checksum::Complete)));
@@ -58,7 +57,10 @@ proptest! {
     fn translated_fragments_are_the_fragments_of_the_translated(
         (kind, from, to) in any::translation(), data in vec(any::<u8>(), 200..400),
     ) {
-        prop_assume!(kind != Kind::Sctp);
+        // Its sum cannot be carried along in a part of it.
+        if kind == Kind::Sctp {
+            return Ok(());
+        }
         let [sent, wanted] = [&from, &to].map(|tuple| {
             let ip = sound::ip(tuple).dont_fragment(false);
             fragment::split(&sound::frame(&ip, kind, tuple, &data), 128, 9)
