@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::Value;
 use sluice_cni_protocol::{AddResult, CniError, CniRequest, Journal, NetworkConfig};
 use sluice_host::NetnsId;
+use tracing::error;
 
 use crate::cni_server::Calls;
 use crate::config::Config;
@@ -17,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::readiness::Readiness;
 use crate::serial::Serial;
 use crate::shape::Shape;
+use crate::uplink::Uplink;
 
 /// Everything that calls, events and reports work on. Shared by all of the agent's threads but the workers.
 pub(crate) struct Agent {
@@ -26,6 +28,8 @@ pub(crate) struct Agent {
     pub(crate) dataplane: Dataplane,
     /// The node's own port.
     pub(crate) host_port: HostPort,
+    /// The device towards other nodes, where there is one.
+    pub(crate) uplink: Option<Uplink>,
     /// What is attached.
     pub(crate) ledger: Ledger,
     /// Where tables come from.
@@ -54,8 +58,26 @@ impl Agent {
         self.generations.next(
             || self.ledger.live(),
             |port| self.dataplane.worker_for(port),
-            |tables| self.dataplane.publish(tables),
+            |tables| {
+                let claims = self.uplink.as_ref().map(|uplink| (uplink, tables.claims()));
+                self.dataplane.publish(tables);
+                // Only now: what is taken can be handled.
+                if let Some((uplink, claims)) = claims {
+                    uplink.claim(&claims);
+                }
+            },
         )
+    }
+
+    /// Publishes tables if anything changed since the last, and has the host port follow them.
+    pub(crate) fn republish(&self) {
+        if !self.generations.is_stale() {
+            return;
+        }
+        if let Err(error) = self.publish() {
+            error!(%error, "tables cannot be made; those before stay in force");
+        }
+        self.set_up_host_port();
     }
 }
 

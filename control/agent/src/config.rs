@@ -17,8 +17,8 @@ pub use keys::{
     XdpMode,
 };
 pub use network::{
-    ConnectionKeys, Encapsulation, EndpointChoice, MasqueradeKeys, Network, NodePortAddresses, RemovedEndpoints,
-    ServiceKeys, Switched, TunnelKeys, UplinkKeys,
+    ConnectionKeys, Encapsulation, EndpointChoice, MasqueradeKeys, Network, RemovedEndpoints, ServiceKeys, Switched,
+    TunnelKeys, UplinkKeys,
 };
 
 /// The command line of sluiced.

@@ -1,19 +1,20 @@
 //! The switch as the control side handles it: packet memory, XDP program, workers, tables.
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_ebpf::{Attachment, EbpfError, Program};
 use sluice_host::LinkIndex;
-use sluice_path::PathConfig;
-use sluice_tables::{PortId, Publisher, Tables, TablesError, WorkerId};
-use sluice_worker::{IdlePolicy, PortSnapshot, Switch, SwitchConfig, SwitchError, WorkerSnapshot};
+use sluice_path::{PathConfig, Shared};
+use sluice_tables::{PortId, Publisher, Tables, TablesError, Underlay, WorkerId};
+use sluice_worker::{IdlePolicy, PortSnapshot, Switch, SwitchConfig, SwitchError, Wanted, WorkerSnapshot};
 use sluice_xsk::features::Allowed;
 use sluice_xsk::umem::Census;
 use sluice_xsk::{BindConfig, BindError, CopyMode, Features, HugePages, Port, Umem, UmemConfig, UmemError};
 
-use crate::config::{Config, Idle, Need, Switchable, XdpMode};
+use crate::config::{Config, Idle, Need, RemovedEndpoints, Switchable, XdpMode};
 use crate::generations;
 
 /// Why the switch, or a port of it, does not work.
@@ -95,11 +96,23 @@ pub(crate) struct Dataplane {
     umem: Arc<Umem>,
     program: Program,
     publisher: Publisher,
+    shared: Arc<Shared>,
     /// The program's attachments of the ports that the switch has. Held for lookups only.
     attachments: Mutex<HashMap<PortId, Attachment>>,
     /// Ports that are being added: each holds an [`Admission`]. A count alone, which orders nothing.
     admitted: AtomicUsize,
     bind: BindSettings,
+}
+
+/// A queue of the uplink that is to be bound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UplinkBinding {
+    /// Its port.
+    pub(crate) id: PortId,
+    /// The device.
+    pub(crate) link: LinkIndex,
+    /// The queue, from 0.
+    pub(crate) queue: u32,
 }
 
 /// What every port is bound with.
@@ -113,7 +126,7 @@ struct BindSettings {
 impl Dataplane {
     /// Starts the workers, without a port and with empty tables. To be called before the process's own threads are
     /// pinned anywhere.
-    pub(crate) fn start(config: &Config) -> Result<Self, DataplaneError> {
+    pub(crate) fn start(config: &Config, shared: Arc<Shared>) -> Result<Self, DataplaneError> {
         let huge_pages = match config.huge_pages {
             Need::Off => HugePages::Off,
             Need::Auto => HugePages::Auto,
@@ -129,8 +142,12 @@ impl Dataplane {
         let switch_config = SwitchConfig {
             cores: config.cores.clone(),
             idle,
-            path: PathConfig::default(),
-            shared: Arc::default(),
+            path: PathConfig {
+                seed: generations::random_seed(),
+                reset_removed: config.network.removed_endpoints == RemovedEndpoints::Reset,
+                ..PathConfig::default()
+            },
+            shared: Arc::clone(&shared),
             join: true,
         };
         let switch = Switch::start(switch_config, Arc::clone(&umem), &publisher)?;
@@ -139,6 +156,7 @@ impl Dataplane {
             umem,
             program,
             publisher,
+            shared,
             attachments: Mutex::new(HashMap::new()),
             admitted: AtomicUsize::new(0),
             bind: BindSettings::of(config),
@@ -190,6 +208,28 @@ impl Dataplane {
         Ok(())
     }
 
+    /// Binds a socket to a queue of the uplink, hands it to `register`, and has a worker poll it.
+    pub(crate) fn add_uplink_port(
+        &self,
+        binding: UplinkBinding,
+        register: impl FnOnce(BorrowedFd<'_>) -> Result<(), EbpfError>,
+    ) -> Result<(), DataplaneError> {
+        let UplinkBinding { id, link, queue } = binding;
+        let BindSettings { allowed, copy_mode, mode: _ } = self.bind;
+        let config = BindConfig { allowed, copy_mode, generic: true, ..BindConfig::new(link.0, queue) };
+        let port = Port::bind(&self.umem, config)?;
+        let registered = match port.socket() {
+            Some(socket) => register(socket).map_err(DataplaneError::from),
+            None => Err(DataplaneError::NoSocket(id)),
+        };
+        if let Err(error) = registered {
+            port.close();
+            return Err(error);
+        }
+        self.switch.add_port(id, port)?;
+        Ok(())
+    }
+
     /// Takes a port away; all its frames come back. A port that the switch does not have is a success.
     pub(crate) fn remove_port(&self, id: PortId) -> Result<(), DataplaneError> {
         match self.switch.remove_port(id) {
@@ -209,6 +249,21 @@ impl Dataplane {
     /// Makes `tables` the current generation.
     pub(crate) fn publish(&self, tables: Tables) {
         self.publisher.publish(tables);
+    }
+
+    /// Routes and neighbours of the uplink, as the current generation has them.
+    pub(crate) fn underlay(&self) -> Arc<Underlay> {
+        Arc::clone(self.publisher.current().underlay())
+    }
+
+    /// Neighbours that packets are for and whose hardware address is not known.
+    pub(crate) fn wanted(&self) -> &Wanted {
+        self.switch.wanted()
+    }
+
+    /// Connections in the table, and how many there can be.
+    pub(crate) fn connections(&self) -> (u32, u32) {
+        (self.shared.connections.len(), self.shared.connections.capacity())
     }
 
     /// Frees replaced generations that no worker uses any more.

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use sluice_model::{
-    Attachment, CompileError, ContainerId, HostPort, Inputs, NameError, Node, NodeName, PodName, compile,
+    Applied, Attachment, CompileError, ContainerId, HealthCheck, HostPort, Index, Inputs, Key, Kind, NameError, Node,
+    NodeName, Object, PodName, Policies, UplinkPort, compile, compile_peers, compile_policies, compile_services,
+    health_checks,
 };
-use sluice_tables::{PortId, Tables, TablesBuilder, TablesError, WorkerId};
+use sluice_tables::{Peer, PortId, Services, Tables, TablesBuilder, TablesError, Underlay, WorkerId};
 use sluice_wire::MacAddr;
 
+use crate::config::{Encapsulation, Network};
 use crate::shape::Shape;
 use crate::state::StoredAttachment;
 
@@ -37,6 +40,7 @@ pub(crate) struct Generations {
     seed: u64,
     host: HostPort,
     shape: Shape,
+    network: Network,
     inner: Mutex<Inner>,
 }
 
@@ -44,8 +48,49 @@ pub(crate) struct Generations {
 struct Inner {
     last: u64,
     node: Node,
+    index: Index,
+    /// The index holds all there is. Before, Services and policies are not known and none is compiled.
+    synced: bool,
+    surroundings: Surroundings,
+    /// What was compiled of the objects; `None` once they, the node or its addresses have changed.
+    objects: Option<Objects>,
+    /// Whether anything changed since the last generation.
+    stale: bool,
     /// Why the latest generation could not be made, until one can.
     refused: Option<String>,
+}
+
+/// What was compiled of the objects.
+#[derive(Debug)]
+struct Objects {
+    services: Arc<Services>,
+    peers: Vec<Arc<Peer>>,
+    health_checks: Vec<HealthCheck>,
+    /// For the attachments that they were compiled for.
+    policies: Option<(Vec<Attachment>, Policies)>,
+    faults: Vec<String>,
+}
+
+/// What the kernel says of the node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Surroundings {
+    /// All addresses of the node's stack.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Queues of the uplink, where there is one.
+    pub(crate) uplinks: Vec<UplinkPort>,
+    /// Routes and neighbours of the uplink.
+    pub(crate) underlay: Arc<Underlay>,
+}
+
+/// What is in force of the objects, in numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ObjectCounts {
+    /// Service ports of one family that are served.
+    pub(crate) services: usize,
+    /// Other nodes that are reached.
+    pub(crate) peers: usize,
+    /// NetworkPolicies.
+    pub(crate) policies: usize,
 }
 
 /// The generation before anything is known: no port, no network.
@@ -54,26 +99,133 @@ pub(crate) fn empty() -> Result<Tables, TablesError> {
 }
 
 /// The standard library's only source of randomness: two keys a process, which the kernel chose.
-fn random_seed() -> u64 {
+pub(crate) fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
 impl Generations {
     /// Generations of a node of which nothing but the host port is known yet.
-    pub(crate) fn new(node: NodeName, host: HostPort, shape: Shape) -> Self {
-        let node = Node::named(node);
-        let inner = Inner { last: 0, node, refused: None };
-        Self { seed: random_seed(), host, shape, inner: Mutex::new(inner) }
+    pub(crate) fn new(node: NodeName, host: HostPort, shape: Shape, network: Network) -> Self {
+        let inner = Inner {
+            last: 0,
+            node: Node::named(node),
+            index: Index::new(),
+            synced: false,
+            surroundings: Surroundings::default(),
+            objects: None,
+            stale: true,
+            refused: None,
+        };
+        Self { seed: random_seed(), host, shape, network, inner: Mutex::new(inner) }
     }
 
     /// Later generations are of this node object.
     pub(crate) fn set_node(&self, node: Node) {
-        self.lock().node = node;
+        let mut inner = self.lock();
+        inner.node = node;
+        inner.changed();
     }
 
     /// The node as it is known.
     pub(crate) fn node(&self) -> Node {
         self.lock().node.clone()
+    }
+
+    /// Takes an object, new or changed.
+    pub(crate) fn apply(&self, object: Object) {
+        let mut inner = self.lock();
+        if inner.index.apply(object) != Applied::Unchanged {
+            inner.changed();
+        }
+    }
+
+    /// Forgets an object.
+    pub(crate) fn delete(&self, key: &Key) {
+        let mut inner = self.lock();
+        if inner.index.delete(key).is_some() {
+            inner.changed();
+        }
+    }
+
+    /// All objects there are have been applied once.
+    pub(crate) fn set_synced(&self) {
+        let mut inner = self.lock();
+        inner.synced = true;
+        inner.changed();
+    }
+
+    /// What the objects say of a node.
+    pub(crate) fn node_object(&self, name: &NodeName) -> Option<Node> {
+        self.lock().index.node(name).cloned()
+    }
+
+    /// Later generations have these surroundings. Returns whether they are others than before.
+    pub(crate) fn set_surroundings(&self, surroundings: Surroundings) -> bool {
+        let mut inner = self.lock();
+        if inner.surroundings == surroundings {
+            return false;
+        }
+        if inner.surroundings.addresses != surroundings.addresses {
+            inner.objects = None;
+        }
+        inner.stale = true;
+        inner.surroundings = surroundings;
+        true
+    }
+
+    /// Whether something changed since the last generation was made.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.lock().stale
+    }
+
+    /// What is wrong between the objects and with their use on this node.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let inner = self.lock();
+        let between = inner.index.faults().into_iter().map(|fault| fault.to_string());
+        let compiled = inner.objects.iter().flat_map(|objects| {
+            let policies = objects.policies.iter().flat_map(|(_, policies)| &policies.faults);
+            objects.faults.iter().cloned().chain(policies.map(ToString::to_string))
+        });
+        let mut faults: Vec<String> = between.chain(compiled).collect();
+        faults.dedup();
+        faults
+    }
+
+    /// Health checks of Services that the node is to answer.
+    pub(crate) fn health_checks(&self) -> Vec<HealthCheck> {
+        self.lock().objects.as_ref().map(|objects| objects.health_checks.clone()).unwrap_or_default()
+    }
+
+    /// What is in force of the objects, in numbers.
+    pub(crate) fn counts(&self) -> ObjectCounts {
+        let inner = self.lock();
+        let objects = inner.objects.as_ref();
+        ObjectCounts {
+            services: objects.map_or(0, |objects| objects.services.iter().len()),
+            peers: objects.map_or(0, |objects| objects.peers.len()),
+            policies: inner.index.count(Kind::NetworkPolicy),
+        }
+    }
+
+    /// Networks beyond the node that its own stack is to reach through the switch: Service ranges, Services' other addresses,
+    /// and the pods of other nodes, where packets to them are encapsulated.
+    pub(crate) fn networks_beyond(&self) -> Vec<IpNet> {
+        let inner = self.lock();
+        let Some(objects) = &inner.objects else { return Vec::new() };
+        let own = inner.node.all_addresses(&inner.surroundings.addresses);
+        let mut networks = objects.services.service_cidrs().to_vec();
+        let frontends = objects.services.frontends().map(|(key, ..)| key.address);
+        networks.extend(frontends.filter(|address| !own.contains(address)).map(IpNet::from));
+        if !inner.surroundings.uplinks.is_empty() && self.network.encapsulation != Encapsulation::None {
+            networks.extend(objects.peers.iter().flat_map(|peer| peer.pod_cidrs.iter().copied()));
+        }
+        IpNet::aggregate(&networks)
+    }
+
+    /// Addresses of other nodes that packets are sent to.
+    pub(crate) fn peer_addresses(&self) -> Vec<IpAddr> {
+        let inner = self.lock();
+        inner.objects.iter().flat_map(|objects| objects.peers.iter().map(|peer| peer.tunnel)).collect()
     }
 
     /// Why the latest generation was not made; `None` when it was.
@@ -90,8 +242,9 @@ impl Generations {
         publish: impl FnOnce(Tables),
     ) -> Result<(), GenerationError> {
         let mut inner = self.lock();
-        let made = self.compile(&inner, &attached(), worker_for);
+        let made = self.compile(&mut inner, &attached(), worker_for);
         inner.refused = made.as_ref().err().map(ToString::to_string);
+        inner.stale = false;
         let tables = made?;
         inner.last += 1;
         publish(tables);
@@ -100,16 +253,54 @@ impl Generations {
 
     fn compile(
         &self,
-        inner: &Inner,
+        inner: &mut Inner,
         attached: &[StoredAttachment],
         worker_for: impl Fn(PortId) -> WorkerId,
     ) -> Result<Tables, GenerationError> {
         let attachments: Vec<Attachment> =
             attached.iter().map(|one| self.attachment(one, &worker_for)).collect::<Result<_, _>>()?;
+        self.compile_objects(inner, &attachments);
         let addresses = attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied());
         let node = with_networks_of(inner.node.clone(), addresses);
-        let known = Inputs::new(inner.last + 1, self.seed, &node);
-        Ok(compile(&Inputs { host: Some(&self.host), attachments: &attachments, ..known })?)
+        let mut inputs = Inputs::new(inner.last + 1, self.seed, &node);
+        inputs.host = Some(&self.host);
+        inputs.attachments = &attachments;
+        inputs.node_addresses = &inner.surroundings.addresses;
+        inputs.uplinks = &inner.surroundings.uplinks;
+        inputs.underlay = Arc::clone(&inner.surroundings.underlay);
+        inputs.masquerade = self.network.masquerade(&node);
+        if let Some(objects) = &inner.objects {
+            inputs.services = Arc::clone(&objects.services);
+            if !inputs.uplinks.is_empty() {
+                inputs.peers = &objects.peers;
+                inputs.tunnel = self.network.tunnel(&node, self.shape.path_mtu);
+            }
+            if let Some((_, policies)) = &objects.policies {
+                inputs.identities = Arc::clone(&policies.identities);
+                inputs.policies = &policies.by_port;
+            }
+        }
+        Ok(compile(&inputs)?)
+    }
+
+    /// Compiles of the objects what is not compiled yet.
+    fn compile_objects(&self, inner: &mut Inner, attachments: &[Attachment]) {
+        if !inner.synced {
+            return;
+        }
+        let Inner { node, index, surroundings, objects, .. } = inner;
+        let objects = objects.get_or_insert_with(|| {
+            let config = self.network.services(&surroundings.addresses);
+            let (services, service_faults) = compile_services(index, node, &config, self.seed);
+            let peers = compile_peers(index, node, &self.network.peers(node, &surroundings.addresses));
+            let faults = service_faults.iter().chain(&peers.faults).map(ToString::to_string).collect();
+            let health_checks = health_checks(index, node, &config);
+            Objects { services: Arc::new(services), peers: peers.peers, health_checks, policies: None, faults }
+        });
+        if objects.policies.as_ref().is_none_or(|(of, _)| of != attachments) {
+            let policies = compile_policies(index, &node.name, attachments, self.seed);
+            objects.policies = Some((attachments.to_vec(), policies));
+        }
     }
 
     fn attachment(
@@ -137,6 +328,14 @@ impl Generations {
     }
 }
 
+impl Inner {
+    /// What was compiled does not hold any more.
+    fn changed(&mut self) {
+        self.objects = None;
+        self.stale = true;
+    }
+}
+
 /// A pod that has an address outside of the node's podCIDRs was attached before they changed, or the Node object is not
 /// known (yet) after a restart. It keeps its connectivity: its address counts as a network of its own.
 pub(crate) fn with_networks_of(mut node: Node, addresses: impl IntoIterator<Item = IpAddr>) -> Node {
@@ -149,6 +348,14 @@ pub(crate) fn with_networks_of(mut node: Node, addresses: impl IntoIterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Keys, SourceKeys};
+
+    fn network() -> Network {
+        let source = SourceKeys { directory: Some("/m".into()) };
+        let keys = Keys { node_name: Some("n1".into()), source, ..Keys::default() };
+        let around = crate::config::Surroundings { cores: vec![0], ..Default::default() };
+        Config::check(keys, &around).unwrap().network
+    }
 
     fn generations() -> Generations {
         let host = HostPort {
@@ -158,7 +365,8 @@ mod tests {
             path_mtu: 1500,
             max_l3_len: 65000,
         };
-        Generations::new(NodeName::new("n1").unwrap(), host, Shape { path_mtu: 1500, super_frames: true })
+        let shape = Shape { path_mtu: 1500, super_frames: true };
+        Generations::new(NodeName::new("n1").unwrap(), host, shape, network())
     }
 
     fn attached(port: u16, address: &str) -> StoredAttachment {

@@ -96,11 +96,15 @@ impl HostPort {
         self.shape.resize(netlink, self.switch_end)
     }
 
-    /// Gives the node its addresses in its podCIDRs and routes to them, and takes away earlier ones. `node` is asked when
-    /// it is our turn, so that the latest node is what remains.
-    pub(crate) fn follow(&self, netlink: &mut Netlink, node: impl FnOnce() -> Node) -> Result<(), Error> {
+    /// Gives the node its addresses in its podCIDRs and routes to them and to the networks beyond, and takes away earlier ones.
+    /// `latest` is asked when it is our turn, so that the latest state is what remains.
+    pub(crate) fn follow(
+        &self,
+        netlink: &mut Netlink,
+        latest: impl FnOnce() -> (Node, Vec<IpNet>),
+    ) -> Result<(), Error> {
         let _turn = self.following.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = node();
+        let (node, beyond) = latest();
         let own = node.own_addresses();
         let wanted: Vec<IpNet> = own.iter().copied().map(IpNet::from).collect();
         let present: Vec<IpNet> =
@@ -108,7 +112,7 @@ impl HostPort {
         for net in wanted.iter().filter(|net| !present.contains(net)) {
             netlink.add_address(self.stack_end, &AddressSpec::new(*net))?;
         }
-        let routes = self.routes(&node, &own);
+        let routes = self.routes(&node, &own, &beyond);
         for route in &routes {
             netlink.replace_route(route)?;
         }
@@ -124,7 +128,9 @@ impl HostPort {
         Ok(())
     }
 
-    fn routes(&self, node: &Node, own: &[IpAddr]) -> Vec<Route> {
+    /// Packets into the networks beyond have an address of the node in its pod network as their source, so that answers come
+    /// back through the switch.
+    fn routes(&self, node: &Node, own: &[IpAddr], beyond: &[IpNet]) -> Vec<Route> {
         let to = |net: &IpNet| {
             let gateway = if net.addr().is_ipv4() { IpAddr::from(GATEWAY_IPV4) } else { IpAddr::from(GATEWAY_IPV6) };
             Route {
@@ -133,12 +139,15 @@ impl HostPort {
                 onlink: true,
                 mtu: Some(u32::from(self.shape.path_mtu)),
                 advmss: Some(self.shape.advmss(gateway)),
-                source: own.iter().copied().find(|address| net.contains(address)),
+                source: own.iter().copied().find(|address| address.is_ipv4() == net.addr().is_ipv4()),
                 protocol: ROUTE_PROTOCOL,
                 ..Route::to(*net)
             }
         };
-        node.pod_cidrs.iter().map(to).collect()
+        // Without an address of its own in a family the node cannot be answered by the switch.
+        let answered = |net: &&IpNet| own.iter().any(|address| address.is_ipv4() == net.addr().is_ipv4());
+        let beyond = beyond.iter().filter(|net| !node.pod_cidrs.contains(net)).filter(answered);
+        node.pod_cidrs.iter().chain(beyond).map(to).collect()
     }
 
     /// Deletes the veth; its addresses and routes go with it.

@@ -16,8 +16,9 @@
 //! | `cni_server`, `attach`, `detach`, `serial`, `undo` | requests, and what they do |
 //! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
 //! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
-//! | `objects`, `generations`, `faults` | Kubernetes objects to tables |
-//! | `dataplane`, `inventory` | the switch, and what it got of the kernel and the machine |
+//! | `objects`, `generations`, `beyond`, `faults` | Kubernetes objects to tables |
+//! | `uplink` | the device towards other nodes, and what the kernel knows of the way out by it |
+//! | `dataplane`, `connections`, `inventory` | the switch, and what it got of the kernel and the machine |
 //! | `repair` | what to do about what is found at the start: a pure function |
 //! | `http`, `status`, `metrics`, `readiness` | reports |
 
@@ -25,8 +26,10 @@
 
 mod agent;
 mod attach;
+mod beyond;
 mod cni_server;
 pub mod config;
+mod connections;
 mod cores;
 mod dataplane;
 mod descriptors;
@@ -56,5 +59,6 @@ mod start;
 pub mod state;
 mod status;
 mod undo;
+mod uplink;
 
 pub use run::main;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_host::Netlink;
-use sluice_model::{Index, Node, NodeName};
+use sluice_model::Node;
 use sluice_source::{Event, Watch};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -30,20 +30,49 @@ enum NodeError {
     Networks(#[from] IpamError),
 }
 
-/// The objects in force and the faults of the files they come from.
-#[derive(Debug, Default)]
-struct Objects {
-    index: Index,
+/// How long the first complete list of objects is waited for before pods of an earlier time are served without it: they
+/// would be served without their policies.
+const FIRST_LIST: Duration = Duration::from_secs(5);
+
+/// The objects on their way into force, and the faults of the files they come from.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    watch: Watch,
     file_faults: BTreeMap<PathBuf, Vec<String>>,
     synced: bool,
 }
 
 impl Objects {
-    fn take(&mut self, event: Event) {
+    /// Objects of which none is known yet.
+    pub(crate) fn new(watch: Watch) -> Self {
+        Self { watch, file_faults: BTreeMap::new(), synced: false }
+    }
+
+    /// Takes what is there at the start, until it is all there or the time is over.
+    pub(crate) async fn first(&mut self, agent: &Agent) {
+        let whole = async {
+            while !self.synced {
+                match self.watch.recv().await {
+                    Some(event) => self.take(event, agent),
+                    None => break,
+                }
+            }
+        };
+        if timeout(FIRST_LIST, whole).await.is_err() {
+            warn!(
+                "the objects are not all known; pods attached earlier are served without Services and NetworkPolicies"
+            );
+        }
+    }
+
+    fn take(&mut self, event: Event, agent: &Agent) {
         match event {
-            Event::Apply(object) => drop(self.index.apply(object)),
-            Event::Delete(key) => drop(self.index.delete(&key)),
-            Event::Synced => self.synced = true,
+            Event::Apply(object) => agent.generations.apply(object),
+            Event::Delete(key) => agent.generations.delete(&key),
+            Event::Synced => {
+                self.synced = true;
+                agent.generations.set_synced();
+            }
             Event::Fault(fault) => {
                 let text = fault.to_string();
                 self.file_faults.entry(fault.file).or_default().push(text);
@@ -52,40 +81,46 @@ impl Objects {
         }
     }
 
-    fn faults(&self) -> Vec<String> {
-        let between = self.index.faults().into_iter().map(|fault| fault.to_string());
-        self.file_faults.values().flatten().cloned().chain(between).collect()
-    }
-
-    fn node(&self, name: &NodeName) -> Option<Node> {
-        self.index.node(name).cloned()
+    fn faults(&self, agent: &Agent) -> Vec<String> {
+        self.file_faults.values().flatten().cloned().chain(agent.generations.faults()).collect()
     }
 }
 
-/// Follows `watch` until the task is dropped. Events that come together are acted on together.
-pub(crate) async fn follow(mut watch: Watch, agent: Arc<Agent>) {
-    let mut objects = Objects::default();
+/// Follows the objects until the task is dropped. Events that come together are acted on together.
+pub(crate) async fn follow(mut objects: Objects, agent: Arc<Agent>) {
     let mut settled = true;
+    // What came at the start has not been acted on.
+    let mut waiting = true;
     loop {
         // What could not be put in force is tried again: it may have been in the way of a pod that goes.
-        let next = if settled { Ok(watch.recv().await) } else { timeout(RETRY, watch.recv()).await };
+        let next = match (waiting, settled) {
+            (true, _) => Err(()),
+            (_, true) => Ok(objects.watch.recv().await),
+            (_, false) => timeout(RETRY, objects.watch.recv()).await.map_err(drop),
+        };
+        waiting = false;
         match next {
-            Ok(Some(event)) => objects.take(event),
+            Ok(Some(event)) => objects.take(event, &agent),
             Ok(None) => break,
-            Err(_) => {}
+            Err(()) => {}
         }
-        while let Some(event) = watch.try_recv() {
-            objects.take(event);
+        while let Some(event) = objects.watch.try_recv() {
+            objects.take(event, &agent);
         }
-        for fault in agent.faults.replace(objects.faults()) {
+        let following = Arc::clone(&agent);
+        let followed = tokio::task::spawn_blocking(move || {
+            let node = following.generations.node_object(&following.config.node_name);
+            let followed = following.follow_node(node);
+            following.republish();
+            followed
+        })
+        .await;
+        for fault in agent.faults.replace(objects.faults(&agent)) {
             warn!(fault, "manifests are not as they should be");
         }
         if objects.synced {
             agent.readiness.met(Condition::Objects);
         }
-        let node = objects.node(&agent.config.node_name);
-        let following = Arc::clone(&agent);
-        let followed = tokio::task::spawn_blocking(move || following.follow_node(node)).await;
         // A panic has been logged.
         settled = followed.unwrap_or(false);
     }
@@ -142,8 +177,11 @@ impl Agent {
 
     /// Gives the host port the node's addresses and routes, also to pods that have addresses of earlier podCIDRs. A failure makes the agent not ready until a later try.
     pub(crate) fn set_up_host_port(&self) {
-        let node = || with_networks_of(self.generations.node(), self.ledger.addresses());
-        let follow = |mut netlink| self.host_port.follow(&mut netlink, node);
+        let latest = || {
+            let node = with_networks_of(self.generations.node(), self.ledger.addresses());
+            (node, self.generations.networks_beyond())
+        };
+        let follow = |mut netlink| self.host_port.follow(&mut netlink, latest);
         let done = Netlink::open().and_then(follow);
         match done {
             Ok(()) => self.readiness.met(Condition::HostPort),

@@ -40,6 +40,8 @@ impl Agent {
             self.carry_out(action);
         }
         self.replay_journal();
+        let surroundings = crate::uplink::surroundings(self, &mut Netlink::open()?)?;
+        self.generations.set_surroundings(surroundings);
         self.publish()?;
         self.ledger.save()?;
         Ok(())

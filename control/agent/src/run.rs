@@ -16,7 +16,9 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::config::{Args, Config, Source, Surroundings};
+use crate::objects::Objects;
 use crate::readiness::Condition;
+use crate::uplink::Following;
 use crate::{cni_server, cores, http, logging, objects, start};
 
 /// Time between rounds of what has to be looked after.
@@ -80,13 +82,16 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let listener = http::listen(agent.config.http).await?;
     info!(address = %listener.local_addr().unwrap_or(agent.config.http), "serving HTTP");
     tokio::spawn(http::serve(listener, Arc::clone(agent)));
+    let Source::Directory(directory) = &agent.config.source;
+    let mut objects = Objects::new(watch(directory, Timing::default()).context("watching the manifests")?);
+    // Before pods of an earlier time are served: their policies must be in force from the first packet.
+    objects.first(agent).await;
     let recovering = Arc::clone(agent);
     tokio::task::spawn_blocking(move || recovering.recover())
         .await
         .map_err(|panic| anyhow!("repairing what an earlier sluiced left: {panic}"))??;
-    let Source::Directory(directory) = &agent.config.source;
-    let watch = watch(directory, Timing::default()).context("watching the manifests")?;
-    tokio::spawn(objects::follow(watch, Arc::clone(agent)));
+    let _following = Following::start(Arc::clone(agent))?;
+    tokio::spawn(objects::follow(objects, Arc::clone(agent)));
     let socket = cni_server::listen(&agent.config.run_dir)?;
     let server = cni_server::Server::start(socket, Arc::clone(agent));
     agent.readiness.met(Condition::Socket);
@@ -133,6 +138,9 @@ fn leave(agent: Arc<Agent>) -> anyhow::Result<()> {
         && error.kind() != std::io::ErrorKind::NotFound
     {
         warn!(socket = %socket.display(), %error, "cannot remove the socket");
+    }
+    if let Some(uplink) = &agent.uplink {
+        uplink.let_go();
     }
     let saved = agent.ledger.save().context("storing the attachments");
     let removed = Netlink::open().and_then(|mut netlink| agent.host_port.remove(&mut netlink));

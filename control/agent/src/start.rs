@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use sluice_cni_protocol::Journal;
-use sluice_host::{Netlink, Netns};
+use sluice_host::{Link, Netlink, Netns};
 use sluice_model::HostPort as ModelHostPort;
+use sluice_tables::MIN_PATH_MTU;
 use sluice_xsk::{CHUNK_SIZE, HEADROOM};
 use tracing::warn;
 
@@ -23,10 +24,14 @@ use crate::recover::load_state;
 use crate::serial::Serial;
 use crate::shape::Shape;
 use crate::state::StateFile;
-use crate::{cores, descriptors, inventory};
+use crate::uplink::{self, Uplink};
+use crate::{connections, cores, descriptors, inventory};
 
 /// Path MTU of pods without an uplink, bytes: Ethernet's.
 const DEFAULT_POD_MTU: u16 = 1500;
+
+/// The largest that podMtu may be.
+const LARGEST_POD_MTU: u16 = 9000;
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -55,20 +60,34 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     let ledger = Ledger::restore(state_file, state)?;
     let own_netns = Netns::current()?.id()?;
     let awake = Awake::request(config.idle_cores)?;
-    let dataplane = Dataplane::start(&config)?;
+    let shared = connections::open(&config.network, &config.run_dir);
+    let dataplane = Dataplane::start(&config, shared)?;
     // From here on threads inherit this one's mask, and the workers have theirs.
     if let Err(error) = cores::leave_to_workers(available_cores, &config.cores) {
         warn!(%error, "the control side shares the workers' cores");
     }
     let mut netlink = Netlink::open()?;
-    let host_port = HostPort::create(&mut netlink, wanted_shape(&config), &config.run_dir)?;
-    let (host_port, shape) = match join(&config, &dataplane, &mut netlink, host_port) {
+    let uplink_link = config.network.uplink.as_deref().map(|name| uplink::find(&mut netlink, name)).transpose()?;
+    let wanted = wanted_shape(&config, pod_mtu(&config, &mut netlink, uplink_link.as_ref())?);
+    let host_port = HostPort::create(&mut netlink, wanted, &config.run_dir)?;
+    let (host_port, shape) = match join(&dataplane, &mut netlink, host_port) {
         Ok(joined) => joined,
         Err((host_port, error)) => {
             let _ = host_port.remove(&mut netlink);
             return Err(error);
         }
     };
+    let uplink = uplink_link.map(|link| Uplink::open(&link, &config.network, &dataplane)).transpose();
+    let uplink = match uplink {
+        Ok(uplink) => uplink,
+        Err(error) => {
+            let _ = host_port.remove(&mut netlink);
+            return Err(error);
+        }
+    };
+    if let Some(uplink) = &uplink {
+        uplink::log(uplink, &config.network, shape.path_mtu);
+    }
     let host = ModelHostPort {
         port: HOST_PORT,
         worker: dataplane.worker_for(HOST_PORT),
@@ -80,9 +99,10 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     Ok(Agent {
         journal: Journal::in_state_dir(&config.state_dir),
         readiness: Readiness::starting(config.node_name.as_str()),
-        generations: Generations::new(config.node_name.clone(), host, shape),
+        generations: Generations::new(config.node_name.clone(), host, shape, config.network.clone()),
         dataplane,
         host_port,
+        uplink,
         ledger,
         serial: Serial::default(),
         faults: Faults::default(),
@@ -95,17 +115,36 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
 }
 
 /// In native mode a veth peer loses its segmentation offload, so there are no super-frames to make room for.
-fn wanted_shape(config: &Config) -> Shape {
-    let path_mtu = config.pod_mtu.unwrap_or(DEFAULT_POD_MTU);
+fn wanted_shape(config: &Config, path_mtu: u16) -> Shape {
     let super_frames = config.super_frames == SuperFrames::Auto
         && config.features.multi_buffer == Switchable::Auto
         && config.xdp_mode != XdpMode::Native;
     Shape { path_mtu, super_frames }
 }
 
+/// The path MTU of pods: what is asked for, if the uplink takes it, else what the uplink and the tunnel leave.
+fn pod_mtu(config: &Config, netlink: &mut Netlink, uplink: Option<&Link>) -> anyhow::Result<u16> {
+    let Some(link) = uplink else { return Ok(config.pod_mtu.unwrap_or(DEFAULT_POD_MTU)) };
+    let v4 = netlink.addresses_of(link.index)?.iter().any(|address| address.net.addr().is_ipv4());
+    let most = config.network.pod_mtu(link.mtu, v4);
+    let path_mtu = config.pod_mtu.unwrap_or(most.min(LARGEST_POD_MTU));
+    ensure!(
+        path_mtu <= most,
+        "podMtu {path_mtu} is more than {most}, which the MTU {} of {} and the tunnel's headers leave; lower it",
+        link.mtu,
+        link.name
+    );
+    ensure!(
+        path_mtu >= MIN_PATH_MTU,
+        "the MTU {} of {} leaves pods {path_mtu} bytes behind the tunnel's headers, and IPv6 needs {MIN_PATH_MTU}; raise it",
+        link.mtu,
+        link.name
+    );
+    Ok(path_mtu)
+}
+
 /// Binds the switch to the host port, first of all ports: then it is known what the kernel can do.
 fn join(
-    config: &Config,
     dataplane: &Dataplane,
     netlink: &mut Netlink,
     mut host_port: HostPort,

@@ -2,10 +2,9 @@
 //!
 //! As in `keys.rs`, a key is a flag; `check` turns them into the checked [`Network`].
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use sluice_model::NodePortAddresses;
 
 use super::ConfigError;
 use super::check::within;
@@ -131,18 +130,6 @@ pub struct ConnectionKeys {
     pub pod_share: Option<u64>,
 }
 
-/// Node addresses at which NodePorts are served.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NodePortAddresses {
-    /// The addresses of the Node's status.
-    #[default]
-    Primary,
-    /// All addresses of the node.
-    All,
-    /// Those of the node's addresses that lie in one of these networks.
-    Within(Vec<IpNet>),
-}
-
 /// All of it, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -231,7 +218,7 @@ fn node_port_addresses(written: Vec<String>) -> Result<NodePortAddresses, Config
         [] => Ok(NodePortAddresses::Primary),
         [one] if one == "primary" => Ok(NodePortAddresses::Primary),
         [one] if one == "all" => Ok(NodePortAddresses::All),
-        _ => networks("services.nodePortAddresses", written).map(NodePortAddresses::Within),
+        _ => networks("services.nodePortAddresses", written).map(NodePortAddresses::Ranges),
     }
 }
 
@@ -268,7 +255,7 @@ impl Network {
         let node_port_addresses = match node_port_addresses {
             NodePortAddresses::Primary => vec!["primary".to_owned()],
             NodePortAddresses::All => vec!["all".to_owned()],
-            NodePortAddresses::Within(nets) => text(nets),
+            NodePortAddresses::Ranges(nets) => text(nets),
         };
         (
             UplinkKeys { device: uplink.clone() },
@@ -334,16 +321,5 @@ impl ConnectionKeys {
     pub(super) fn over(self, base: Self) -> Self {
         let Self { max, pod_share } = self;
         Self { max: max.or(base.max), pod_share: pod_share.or(base.pod_share) }
-    }
-}
-
-impl NodePortAddresses {
-    /// Whether NodePorts are served at this address of the node. `primary` are the addresses of the Node's status.
-    pub fn includes(&self, address: IpAddr, primary: &[IpAddr]) -> bool {
-        match self {
-            NodePortAddresses::Primary => primary.contains(&address),
-            NodePortAddresses::All => !address.is_loopback(),
-            NodePortAddresses::Within(nets) => nets.iter().any(|net| net.contains(&address)),
-        }
     }
 }

@@ -1,0 +1,312 @@
+//! The node's device towards other nodes and the outside: its sockets, its program, and what the kernel knows of the way
+//! out by it.
+//!
+//! The device stays the kernel's. The program takes what the tables claim, once they are published; packets that are sent
+//! by the switch leave by its sockets.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use rustix::event::{PollFd, PollFlags, poll};
+use sluice_ebpf::UplinkAttachment;
+use sluice_host::{Link, LinkIndex, Monitor, Netlink, UnderlayFacts, UnderlayHop, reserved_ports};
+use sluice_model::UplinkPort;
+use sluice_tables::{Claims, Hop, MIN_PATH_MTU, NextHop, PortId, Underlay, UnderlayBuilder};
+use sluice_wire::MacAddr;
+use tracing::{error, info, warn};
+
+use crate::agent::Agent;
+use crate::config::Network;
+use crate::dataplane::{Dataplane, UplinkBinding};
+use crate::generations::Surroundings;
+
+/// The first port of the uplink's queues: behind those of pods.
+const FIRST_PORT: u16 = sluice_ebpf::MAX_PORTS as u16;
+
+/// How often it is asked whether to stop, when nothing happens.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The device, bound.
+pub(crate) struct Uplink {
+    /// Its name.
+    pub(crate) name: String,
+    link: LinkIndex,
+    mtu: u16,
+    ports: Vec<PortId>,
+    program: sluice_ebpf::Uplink,
+    attachment: Mutex<Option<UplinkAttachment>>,
+}
+
+/// Looks the device up.
+///
+/// # Errors
+/// When it is not there or cannot be an uplink; the remedy is named.
+pub(crate) fn find(netlink: &mut Netlink, name: &str) -> anyhow::Result<Link> {
+    let link = netlink
+        .find_link(name)?
+        .ok_or_else(|| anyhow!("uplink.device {name}: there is no such device; name one of `ip link`"))?;
+    ensure!(link.mac.is_some_and(|mac| mac != MacAddr([0; 6])), "uplink.device {name}: it is no Ethernet device");
+    ensure!(
+        link.mtu >= u32::from(MIN_PATH_MTU),
+        "uplink.device {name}: its MTU of {} is below {MIN_PATH_MTU}; raise it",
+        link.mtu
+    );
+    Ok(link)
+}
+
+impl Uplink {
+    /// Binds a socket to every queue and attaches the program, which takes nothing yet. The masquerade ports are reserved
+    /// before: from now on the node's own connections must not have them.
+    pub(crate) fn open(link: &Link, network: &Network, dataplane: &Dataplane) -> anyhow::Result<Self> {
+        let name = link.name.clone();
+        let (first, last) = network.masquerade_ports;
+        let reserved = reserved_ports::reserve(first, last).context("reserving masquerade.ports")?;
+        if reserved.overlaps {
+            let (low, high) = reserved.host_range;
+            warn!(
+                "masquerade.ports {first}-{last} were the node's own until now (its range is {low}-{high}): connections that it has there get no answers; other ports or a restart of the node end that"
+            );
+        }
+        let program = sluice_ebpf::Uplink::load()?;
+        let mac = link.mac.unwrap_or_default();
+        let attachment = program.attach(link.index.0, mac, sluice_ebpf::XdpMode::Generic)?;
+        let mut uplink = Self {
+            name,
+            link: link.index,
+            mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
+            ports: Vec::new(),
+            program,
+            attachment: Mutex::new(None),
+        };
+        let queues = link.rx_queues.clamp(1, sluice_ebpf::MAX_QUEUES);
+        if link.rx_queues > queues {
+            warn!(
+                device = uplink.name,
+                served = queues,
+                all = link.rx_queues,
+                "the uplink has more queues than are served"
+            );
+        }
+        let bound = (0..queues).try_for_each(|queue| {
+            let id = PortId(FIRST_PORT + u16::try_from(queue).unwrap_or(0));
+            let binding = UplinkBinding { id, link: link.index, queue };
+            dataplane.add_uplink_port(binding, |socket| uplink.program.register(&attachment, queue, socket))?;
+            uplink.ports.push(id);
+            anyhow::Ok(())
+        });
+        if let Err(error) = bound {
+            uplink.program.detach(attachment);
+            uplink.ports.iter().for_each(|port| drop(dataplane.remove_port(*port)));
+            return Err(error.context(format!("uplink.device {}", uplink.name)));
+        }
+        *uplink.attachment() = Some(attachment);
+        Ok(uplink)
+    }
+
+    /// The queues as the tables know them.
+    fn ports(&self, mac: MacAddr, dataplane: &Dataplane) -> Vec<UplinkPort> {
+        let port = |id: &PortId| UplinkPort {
+            port: *id,
+            worker: dataplane.worker_for(*id),
+            mac,
+            path_mtu: self.mtu,
+            max_l3_len: u32::from(self.mtu),
+        };
+        self.ports.iter().map(port).collect()
+    }
+
+    /// Takes what `claims` say from now on: those of the generation published last.
+    pub(crate) fn claim(&self, claims: &Claims) {
+        if let Err(error) = self.program.claim(claims) {
+            error!(%error, device = self.name, "what the uplink takes is not as the tables say");
+        }
+    }
+
+    /// What the program counted, by name.
+    pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.program.counters().map(|counters| counters.list().to_vec()).unwrap_or_default()
+    }
+
+    /// Leaves every packet to the kernel again.
+    pub(crate) fn let_go(&self) {
+        if let Some(attachment) = self.attachment().take() {
+            self.program.detach(attachment);
+        }
+    }
+
+    fn follow_mac(&self, mac: MacAddr) {
+        if let Some(attachment) = &*self.attachment()
+            && let Err(error) = self.program.set_mac(attachment, mac)
+        {
+            error!(%error, device = self.name, "the uplink's program does not know its new address");
+        }
+    }
+
+    fn attachment(&self) -> std::sync::MutexGuard<'_, Option<UplinkAttachment>> {
+        self.attachment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the kernel says of the node now.
+pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surroundings, sluice_host::Error> {
+    let addresses = netlink.addresses()?.into_iter().filter(|address| !address.tentative);
+    let mut addresses: Vec<IpAddr> = addresses.map(|address| address.net.addr()).filter(is_reachable).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let Some(uplink) = &agent.uplink else { return Ok(Surroundings { addresses, ..Surroundings::default() }) };
+    let facts = netlink.underlay(uplink.link, &[])?;
+    let uplinks = uplink.ports(facts.mac, &agent.dataplane);
+    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)) })
+}
+
+fn is_reachable(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
+}
+
+fn underlay(facts: &UnderlayFacts) -> Underlay {
+    let hop = |hop: UnderlayHop| match hop {
+        UnderlayHop::OnLink => Hop::OnLink,
+        UnderlayHop::Via(router) => Hop::Via(router),
+        UnderlayHop::Elsewhere => Hop::Elsewhere,
+    };
+    // A seed that stays, so that two states can be compared.
+    let builder = UnderlayBuilder::new(0);
+    let builder = facts.routes.iter().fold(builder, |builder, route| builder.route(route.destination, hop(route.hop)));
+    facts.neighbours.iter().fold(builder, |builder, (address, mac)| builder.neighbour(*address, *mac)).build()
+}
+
+/// Follows the kernel's addresses, routes and neighbours until it is dropped.
+pub(crate) struct Following {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Following {
+    /// Starts to follow.
+    ///
+    /// # Errors
+    /// When the kernel gives no subscription or thread.
+    pub(crate) fn start(agent: Arc<Agent>) -> anyhow::Result<Self> {
+        let monitor = Monitor::open().context("following the kernel's routes and neighbours")?;
+        let netlink = Netlink::open()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let follow = move || Follower { agent, monitor, netlink, kept: Vec::new(), mac: None }.run(&told);
+        let thread = Builder::new().name("underlay".into()).spawn(follow).context("following the kernel's routes")?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic has been printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Follower {
+    agent: Arc<Agent>,
+    monitor: Monitor,
+    netlink: Netlink,
+    /// Neighbours that the kernel was asked to keep resolved.
+    kept: Vec<IpAddr>,
+    mac: Option<MacAddr>,
+}
+
+impl Follower {
+    fn run(mut self, stop: &AtomicBool) {
+        let mut changed = true;
+        while !stop.load(Ordering::Relaxed) {
+            if changed && let Err(error) = self.take_over() {
+                warn!(%error, "the kernel's routes and neighbours cannot be read; those before stay in force");
+            }
+            self.resolve();
+            self.sleep();
+            changed = match self.monitor.changes() {
+                Ok(changes) => !changes.is_empty() && self.concerns(&changes),
+                Err(error) => {
+                    warn!(%error, "changes of the kernel's routes and neighbours may be missed");
+                    std::thread::sleep(Duration::from_secs(1));
+                    true
+                }
+            };
+        }
+    }
+
+    /// Until the kernel tells of a change, a packet waits for a neighbour, or it is time to look whether to stop.
+    fn sleep(&self) {
+        let limit = rustix::event::Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let monitor = readable(self.monitor.as_fd());
+        let failed = match self.agent.dataplane.wanted().bell() {
+            Some(bell) => poll(&mut [monitor, readable(bell)], Some(&limit)).is_err(),
+            None => poll(&mut [monitor], Some(&limit)).is_err(),
+        };
+        if failed {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn concerns(&self, changes: &sluice_host::Changes) -> bool {
+        let uplink = self.agent.uplink.as_ref();
+        !changes.addresses.is_empty() || changes.lost || uplink.is_some_and(|uplink| changes.concern(uplink.link))
+    }
+
+    /// Publishes tables of what has changed.
+    fn take_over(&mut self) -> anyhow::Result<()> {
+        let surroundings = surroundings(&self.agent, &mut self.netlink)?;
+        let mac = surroundings.uplinks.first().map(|port| port.mac);
+        if let (Some(uplink), Some(mac)) = (&self.agent.uplink, mac)
+            && self.mac.replace(mac) != Some(mac)
+        {
+            uplink.follow_mac(mac);
+        }
+        if self.agent.generations.set_surroundings(surroundings) {
+            self.agent.republish();
+        }
+        Ok(())
+    }
+
+    /// Has the kernel keep the neighbours by which other nodes are reached, and find those that packets wait for.
+    fn resolve(&mut self) {
+        let Some(uplink) = &self.agent.uplink else { return };
+        let underlay = self.agent.dataplane.underlay();
+        for peer in self.agent.generations.peer_addresses() {
+            let NextHop::Missing(hop) = underlay.next_hop(peer) else { continue };
+            if !self.kept.contains(&hop) {
+                match self.netlink.keep_neighbour(uplink.link, hop) {
+                    Ok(_) => self.kept.push(hop),
+                    Err(error) => warn!(%error, neighbour = %hop, "a neighbour cannot be resolved"),
+                }
+            }
+        }
+        for wanted in self.agent.dataplane.wanted().take() {
+            if let Err(error) = self.netlink.resolve_neighbour(uplink.link, wanted) {
+                warn!(%error, neighbour = %wanted, "a neighbour cannot be resolved");
+            }
+        }
+    }
+}
+
+/// Says what is in use.
+pub(crate) fn log(uplink: &Uplink, network: &Network, pod_mtu: u16) {
+    info!(
+        device = uplink.name,
+        queues = uplink.ports.len(),
+        mtu = uplink.mtu,
+        pod_mtu,
+        encapsulation = ?network.encapsulation,
+        "the uplink is bound"
+    );
+}
