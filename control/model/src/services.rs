@@ -3,6 +3,7 @@
 mod claims;
 mod config;
 mod health_check;
+mod known;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -15,6 +16,7 @@ use sluice_tables::{Family, ServiceEntry, ServiceId, Services, ServicesBuilder};
 use claims::Claims;
 pub use config::{NodePortAddresses, ServicesConfig};
 pub use health_check::{HealthCheck, health_checks};
+pub use known::KnownServices;
 
 use crate::derived_slices::derive;
 use crate::endpoint_slice::EndpointSlice;
@@ -41,7 +43,19 @@ struct Entry<'a> {
 /// the address, then to one that names it in `externalIPs`; among equals to the older one (`creationTimestamp`; one
 /// without comes last), then to the one whose namespace and name come first. The other one has all its other frontends
 /// and a [`Fault`].
+///
+/// [`KnownServices`] does the same and keeps what does not change from one call to the next.
 pub fn compile_services(index: &Index, node: &Node, config: &ServicesConfig, seed: u64) -> (Services, Vec<Fault>) {
+    KnownServices::default().compile(index, node, config, seed)
+}
+
+fn compile_with(
+    known: &mut KnownServices,
+    index: &Index,
+    node: &Node,
+    config: &ServicesConfig,
+    seed: u64,
+) -> (Services, Vec<Fault>) {
     let mut builder = ServicesBuilder::new(seed);
     let mut faults = Vec::new();
     for range in &config.service_cidrs {
@@ -55,7 +69,13 @@ pub fn compile_services(index: &Index, node: &Node, config: &ServicesConfig, see
     }
     let mut entries = Vec::new();
     for service in services {
-        add(&mut builder, index, node, config, service, &mut entries, &mut faults);
+        for (position, port, entry) in service_entries(index, node, config, service) {
+            let family = entry.family;
+            match known.add(&mut builder, entry) {
+                Ok(id) => entries.push(Entry { service, position, port, family, id }),
+                Err(reason) => faults.push(fault(service, ports_field(position), Problem::Refused { reason })),
+            }
+        }
     }
     Claims::new(index, node, config, &mut faults).claim(&mut builder, &entries);
     (builder.build(), faults)
@@ -69,23 +89,22 @@ fn oldest_first<'a>(index: &'a Index, config: &ServicesConfig) -> Vec<&'a Servic
     services
 }
 
-fn add<'a>(
-    builder: &mut ServicesBuilder,
+/// What each port of a Service is in each family, with its position.
+fn service_entries<'a>(
     index: &Index,
     node: &Node,
     config: &ServicesConfig,
     service: &'a Service,
-    entries: &mut Vec<Entry<'a>>,
-    faults: &mut Vec<Fault>,
-) {
+) -> Vec<(usize, &'a ServicePort, ServiceEntry)> {
     let slices = slices(index, service, config.proxy_name.as_deref());
     let families: BTreeSet<Family> = service.cluster_ips.iter().map(|address| Family::of(*address)).collect();
+    let mut entries = Vec::new();
     for family in families {
-        let ranges = source_ranges(service, node, family);
+        let source_ranges = source_ranges(service, node, family);
         for (position, port) in service.ports.iter().enumerate() {
             let candidates = candidates(slices.iter().map(AsRef::as_ref), port, family);
             let usable = usable(&candidates, Place { node: &node.name, zone: node.zone() });
-            let added = builder.service(ServiceEntry {
+            let entry = ServiceEntry {
                 key: stable_key(service, port, family),
                 name: display_name(service, port),
                 family,
@@ -96,15 +115,13 @@ fn add<'a>(
                 internal_local: service.internal_local,
                 external_local: service.external_local,
                 affinity: service.affinity,
-                source_ranges: ranges.clone(),
+                source_ranges: source_ranges.clone(),
                 choice: config.choice,
-            });
-            match added {
-                Ok(id) => entries.push(Entry { service, position, port, family, id }),
-                Err(reason) => faults.push(fault(service, ports_field(position), Problem::Refused { reason })),
-            }
+            };
+            entries.push((position, port, entry));
         }
     }
+    entries
 }
 
 /// What slices say of a Service: those written for it, or, when there is none and it has a selector, those that its Pods

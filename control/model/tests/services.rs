@@ -8,6 +8,8 @@ mod conflicts;
 mod derived;
 #[path = "services/health.rs"]
 mod health;
+#[path = "services/known.rs"]
+mod known;
 #[path = "services/scene.rs"]
 mod scene;
 #[path = "services/which.rs"]
