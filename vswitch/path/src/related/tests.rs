@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use sluice_connections::Tuple;
 use sluice_packets::{ChecksumMode, IcmpError, fragment, icmp_error};
 use sluice_wire::parse::{L3, parse};
-use sluice_wire::{icmpv4, quote};
+use sluice_wire::{checksum, icmpv4, quote};
 
 use super::{translate, tuple};
 use crate::sound::{self, Kind, any, is_sound};
@@ -30,6 +30,14 @@ fn translated(frame: &[u8], visible: usize, outer: (IpAddr, IpAddr), from: &Tupl
     let mut frame = frame.to_vec();
     translate(&mut frame[..visible], &headers, &quote, outer, to);
     frame
+}
+
+/// Whether a TCP or UDP packet's checksum field holds what a partial checksum would.
+fn looks_partial(frame: &[u8]) -> bool {
+    let headers = parse(frame, frame.len()).expect("a right packet");
+    let (Some(offset), Some(pseudo)) = (headers.checksum_offset(), headers.pseudo_header(frame)) else { return false };
+    let at = usize::from(headers.l4_offset + offset);
+    checksum::is_partial(u16::from_be_bytes([frame[at], frame[at + 1]]), pseudo)
 }
 
 /// Least length of a quote: IP header and eight bytes.
@@ -63,6 +71,10 @@ proptest! {
             }
             let [sent, wanted] =
                 [&from, &to].map(|tuple| sound::frame(&sound::ip(tuple).checksum(mode), kind, tuple, &data));
+            // A right one that is taken for a partial one by chance: one in 65,536, and nobody verifies what is quoted.
+            if mode == ChecksumMode::Complete && (looks_partial(&sent) || looks_partial(&wanted)) {
+                continue;
+            }
             // Of a part of a checksum nothing can be made; no one quotes it so.
             let more = match kind {
                 Kind::Sctp if more < 4 => 0,
@@ -91,6 +103,9 @@ proptest! {
         (kind, from, to) in any::translation(), data in vec(any::<u8>(), 40..60),
     ) {
         let [sent, wanted] = [&from, &to].map(|tuple| sound::frame(&sound::ip(tuple), kind, tuple, &data));
+        if looks_partial(&sent) || looks_partial(&wanted) {
+            return Ok(());
+        }
         let came = error(from.destination, from.source, IcmpError::PortUnreachable, &sent, usize::MAX);
         let goes = error(to.destination, to.source, IcmpError::PortUnreachable, &wanted, usize::MAX);
         let visible = came.len() - data.len();
