@@ -21,7 +21,8 @@
 //!   stored live, with the next incarnation, release;
 //! - decided again: *writing* is set by compare and exchange (acquire), a release fence, the words, then the lead
 //!   without it and with the next version, release;
-//! - taken out: the lead is exchanged for one that is not live; the words stay until the record is used again.
+//! - taken out: the lead is exchanged for one that is not live, then a release fence; after it word 1 becomes the free
+//!   list's link, the others stay until the record is used again.
 //!
 //! A reader loads the lead (acquire), gives up if it is not live, loads the words (relaxed), and after an acquire fence
 //! loads the lead again (relaxed). If it read a word that a later writer stored, then that writer's release fence came
@@ -353,6 +354,8 @@ impl Record<'_> {
     pub(crate) fn take_out(&self, incarnation: u32) -> bool {
         let gone = self.exchange_lead(incarnation, |lead| Lead(lead.next_version().0 & !Lead::LIVE)).is_some();
         if gone {
+            // Before the free list's link goes where an address was.
+            fence(Ordering::Release);
             self.set(USE, Use::gone(incarnation).0);
         }
         gone

@@ -1,1 +1,240 @@
-//! To come.
+//! Every interleaving of a few operations, and every value that the memory model lets a load see, up to a bound on how
+//! often a thread is interrupted: by loom. Run by `make test` with the feature `loom`.
+
+mod fixture;
+
+use core::net::IpAddr;
+
+use fixture::numbered;
+use loom::sync::Arc;
+use loom::thread;
+use sluice_connections::{
+    Action, Affinity, Config, Connection, New, Owner, Refused, Segment, State, Table, Tick, Timeouts,
+};
+
+/// Runs `scene` in every interleaving with at most `interruptions` of running threads.
+fn in_every_order(interruptions: usize, scene: impl Fn() + Send + Sync + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(interruptions);
+    model.max_branches = 20_000;
+    model.check(scene);
+}
+
+/// One bucket and three records of each family: everything meets.
+fn table() -> Arc<Table> {
+    let timeouts = Timeouts { udp_unreplied: 1, udp_replied: 1, ..Timeouts::default() };
+    Arc::new(Table::new(Config { capacity: 3, pod_share: 3, owners: 1, seed: 3, timeouts }))
+}
+
+/// A connection all of whose fields are made of one number, so that a mixture shows.
+fn whole(number: u32) -> New {
+    let new = numbered(number, number);
+    New { flags: number as u16, mss: number as u16, owner: Owner(0), segment: Segment::Other, ..new }
+}
+
+fn assert_whole(found: &Connection, numbers: &[u32]) {
+    let Connection { original, reply, actions, generation, owner, flags, .. } = *found;
+    let made = |number: &u32| {
+        let new = whole(*number);
+        (original, reply, actions, generation, owner, flags)
+            == (new.original, new.reply, new.actions, new.generation, new.owner, new.flags)
+    };
+    assert!(numbers.iter().any(made), "torn: {found:?}");
+}
+
+fn find(table: &Table, new: &New) -> Option<Connection> {
+    table.find(table.hash(&new.original), &new.original)
+}
+
+fn find_reply(table: &Table, new: &New) -> Option<Connection> {
+    table.find(table.hash(&new.reply), &new.reply)
+}
+
+#[test]
+fn a_look_up_sees_all_of_a_connection_or_nothing_while_it_is_replaced() {
+    in_every_order(2, || {
+        let table = table();
+        let first = table.insert(&whole(1), Tick(0)).expect("room for one");
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                assert!(table.remove(&first));
+                // Takes the record that has just been given back.
+                table.insert(&whole(2), Tick(0)).expect("room again");
+            })
+        };
+        if let Some(found) = find(&table, &whole(1)) {
+            assert_whole(&found, &[1]);
+        }
+        if let Some(found) = find_reply(&table, &whole(2)) {
+            assert_whole(&found, &[2]);
+        }
+        writer.join().expect("the writer gets through");
+        assert_eq!(find(&table, &whole(1)), None);
+        assert!(find(&table, &whole(2)).is_some() && find_reply(&table, &whole(2)).is_some());
+    });
+}
+
+#[test]
+fn who_finds_one_direction_of_a_new_connection_finds_the_other() {
+    in_every_order(3, || {
+        let table = table();
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.insert(&whole(1), Tick(0)).map(|_| ()))
+        };
+        if let Some(found) = find(&table, &whole(1)) {
+            assert_whole(&found, &[1]);
+            assert!(find_reply(&table, &whole(1)).is_some(), "both are there at once");
+        }
+        assert_eq!(writer.join().expect("the writer gets through"), Ok(()));
+    });
+}
+
+#[test]
+fn a_look_up_never_misses_a_connection_beside_which_another_comes_and_goes() {
+    in_every_order(3, || {
+        let table = table();
+        table.insert(&whole(1), Tick(0)).expect("room for one");
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                let second = table.insert(&whole(2), Tick(0)).expect("room for two");
+                assert!(table.remove(&second));
+            })
+        };
+        assert_whole(&find_reply(&table, &whole(1)).expect("it is there all the while"), &[1]);
+        writer.join().expect("the writer gets through");
+        assert_eq!(table.len(), 1);
+    });
+}
+
+#[test]
+fn a_look_up_sees_the_old_or_the_new_decision() {
+    in_every_order(3, || {
+        let table = table();
+        let first = table.insert(&whole(1), Tick(0)).expect("room for one");
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                let New { actions, flags, generation, .. } = whole(2);
+                assert!(table.redecide(&first, actions, flags, generation));
+            })
+        };
+        let found = find(&table, &whole(1)).expect("it is there all the while");
+        let (old, new) = (whole(1), whole(2));
+        let seen: ([Action; 2], u16, u32) = (found.actions, found.flags, found.generation);
+        assert!(
+            seen == (old.actions, old.flags, old.generation) || seen == (new.actions, new.flags, new.generation),
+            "torn: {found:?}"
+        );
+        writer.join().expect("the writer gets through");
+    });
+}
+
+#[test]
+fn of_two_inserts_of_one_tuple_one_succeeds_and_the_other_gets_its_connection() {
+    in_every_order(3, || {
+        let table = table();
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.insert(&whole(1), Tick(0)))
+        };
+        let mine = table.insert(&whole(1), Tick(0));
+        let other = other.join().expect("the other gets through");
+        match (mine, other) {
+            (Ok(won), Err(Refused::OriginalTaken(got))) | (Err(Refused::OriginalTaken(got)), Ok(won)) => {
+                assert_eq!(won, got);
+            }
+            both => panic!("one of them must win: {both:?}"),
+        }
+        assert_eq!((table.len(), table.owned_by(Owner(0))), (1, 1));
+    });
+}
+
+#[test]
+fn of_two_connections_that_want_one_reply_tuple_one_is_refused() {
+    in_every_order(3, || {
+        let table = table();
+        let rival = New { reply: whole(1).reply, ..whole(2) };
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.insert(&rival, Tick(0)).map(|_| ()))
+        };
+        let mine = table.insert(&whole(1), Tick(0)).map(|_| ());
+        let other = other.join().expect("the other gets through");
+        let refused = Err(Refused::ReplyTaken);
+        assert!((mine, other) == (Ok(()), refused) || (mine, other) == (refused, Ok(())), "{mine:?} {other:?}");
+        assert_eq!(table.len(), 1);
+    });
+}
+
+#[test]
+fn a_sweep_beside_an_insert_removes_what_is_old_and_nothing_else() {
+    in_every_order(3, || {
+        let table = table();
+        table.insert(&whole(1), Tick(0)).expect("room for one");
+        let sweeper = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.sweep(Tick(100), 3).expired)
+        };
+        let second = table.insert(&whole(2), Tick(100)).expect("room for two");
+        assert_eq!(sweeper.join().expect("the sweeper gets through"), 1);
+        assert_eq!(find(&table, &whole(1)), None);
+        assert_eq!(find(&table, &whole(2)).map(|found| found.id), Some(second.id));
+        assert_eq!((table.len(), table.owned_by(Owner(0))), (1, 1));
+    });
+}
+
+#[test]
+fn a_packet_and_a_sweep_agree_on_who_came_first() {
+    in_every_order(3, || {
+        let table = table();
+        let first = table.insert(&whole(1), Tick(0)).expect("room for one");
+        let sweeper = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.sweep(Tick(100), 3).expired)
+        };
+        assert_eq!(table.observe(&first, Segment::Other, Tick(100)), State::UdpUnreplied);
+        let expired = sweeper.join().expect("the sweeper gets through");
+        assert_eq!(expired == 0, find(&table, &whole(1)).is_some());
+        assert_eq!(table.len(), 1 - expired);
+    });
+}
+
+#[test]
+fn two_threads_that_remove_one_connection_give_one_record_back() {
+    in_every_order(3, || {
+        let table = table();
+        let first = table.insert(&whole(1), Tick(0)).expect("room for one");
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.remove(&first))
+        };
+        let mine = table.remove(&first);
+        assert!(mine != other.join().expect("the other gets through"));
+        assert_eq!((table.len(), table.owned_by(Owner(0))), (0, 0));
+        assert_eq!(find(&table, &whole(1)), None);
+        for number in 1..=3 {
+            table.insert(&whole(number), Tick(0)).expect("every record is there, once");
+        }
+        assert_eq!(table.insert(&whole(4), Tick(0)), Err(Refused::Full));
+    });
+}
+
+#[test]
+fn an_affinity_is_seen_whole_while_it_is_replaced() {
+    in_every_order(3, || {
+        let affinity = Arc::new(Affinity::new(4, 1));
+        let client = whole(1).original.source;
+        let backend = |number: u16| (IpAddr::from([10, 3, 0, number as u8]), number);
+        affinity.put(client, 1, backend(1), Tick(1));
+        let writer = {
+            let affinity = Arc::clone(&affinity);
+            thread::spawn(move || affinity.put(client, 1, backend(2), Tick(2)))
+        };
+        let found = affinity.find(client, 1, Tick(2), 10).expect("it is there all the while");
+        assert!(found == backend(1) || found == backend(2), "torn: {found:?}");
+        writer.join().expect("the writer gets through");
+    });
+}
