@@ -34,6 +34,11 @@ impl Layout {
         self.root.join("nodes").join(node)
     }
 
+    /// The objects that the agents of a lab with a wire watch.
+    pub fn objects(&self) -> PathBuf {
+        self.root().join("objects")
+    }
+
     /// The run directory of a node's agent.
     pub fn run_dir(&self, node: &str) -> PathBuf {
         self.node(node).join("run")

@@ -23,6 +23,7 @@ mod lock;
 mod manifests;
 mod name;
 mod nodes;
+mod objects;
 mod pods;
 mod process;
 mod record;

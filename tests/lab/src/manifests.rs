@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::LabError;
 
@@ -49,6 +50,35 @@ pub(crate) struct NodeAddress {
 
 /// Every document of the `.yaml`, `.yml` and `.json` files of a directory, in the order of the files' names.
 pub(crate) fn read(directory: &Path) -> Result<Vec<Object>, LabError> {
+    let mut objects = Vec::new();
+    for file in files(directory)? {
+        let text = fs::read_to_string(&file).map_err(LabError::file("read", &file))?;
+        objects.extend(parse(&text).map_err(|reason| LabError::Manifest { file, reason })?);
+    }
+    Ok(objects)
+}
+
+/// Every document of a file as it is, the items of Lists one by one.
+pub(crate) fn documents(file: &Path) -> Result<Vec<Value>, LabError> {
+    let text = fs::read_to_string(file).map_err(LabError::file("read", file))?;
+    let documents: Vec<Option<Value>> = serde_saphyr::from_multiple(&text)
+        .map_err(|error| LabError::Manifest { file: file.to_owned(), reason: error.to_string() })?;
+    let mut items = Vec::new();
+    for mut document in documents.into_iter().flatten() {
+        match document.get_mut("items").map(Value::take) {
+            Some(Value::Array(list)) if document["kind"] == "List" => items.extend(list),
+            Some(other) => {
+                document["items"] = other;
+                items.push(document);
+            }
+            None => items.push(document),
+        }
+    }
+    Ok(items)
+}
+
+/// The `.yaml`, `.yml` and `.json` files of a directory, by name.
+pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>, LabError> {
     let fail = |source| LabError::ManifestDirectory { directory: directory.to_owned(), source };
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(directory).map_err(fail)? {
@@ -59,12 +89,7 @@ pub(crate) fn read(directory: &Path) -> Result<Vec<Object>, LabError> {
         }
     }
     files.sort();
-    let mut objects = Vec::new();
-    for file in files {
-        let text = fs::read_to_string(&file).map_err(LabError::file("read", &file))?;
-        objects.extend(parse(&text).map_err(|reason| LabError::Manifest { file, reason })?);
-    }
-    Ok(objects)
+    Ok(files)
 }
 
 fn parse(text: &str) -> Result<Vec<Object>, String> {

@@ -39,7 +39,11 @@ pub(crate) fn raise(running: &mut Running<'_>, name: &str, node: &Node) -> Resul
     if running.record.underlay.is_some() {
         settings.set.entry("uplink.device".to_owned()).or_insert_with(|| UPLINK.into());
     }
-    let changed = agent::configure(&settings, layout, name, &running.record.manifests)?;
+    let objects = match &running.record.underlay {
+        Some(_) => layout.objects(),
+        None => running.record.manifests.clone(),
+    };
+    let changed = agent::configure(&settings, layout, name, &objects)?;
     if let Some(agent) = agent {
         let watched = Watched::Earlier(agent);
         if !changed && matches!(agent::wait_ready(layout, name, watched, &running.options.stop)?, Readiness::Ready) {

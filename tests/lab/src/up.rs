@@ -13,7 +13,7 @@ use crate::record::{PodAttachment, Record};
 use crate::stop::Stop;
 use crate::topology::Topology;
 use crate::underlay::UnderlayRecord;
-use crate::{nodes, pods};
+use crate::{nodes, objects, pods};
 
 /// What lab to make.
 #[derive(Debug, Clone)]
@@ -136,12 +136,16 @@ pub fn up(options: &UpOptions, progress: &mut dyn FnMut(&Change)) -> Result<Vec<
     remove_surplus(&mut running, &topology)?;
     if let Some(underlay) = &running.record.underlay {
         underlay.raise()?;
+        objects::publish(&layout, &running.record)?;
     }
     for (name, node) in &topology.nodes {
         nodes::raise(&mut running, name, node)?;
     }
     for (key, pod) in &topology.pods {
         pods::raise(&mut running, key, pod)?;
+    }
+    if running.record.underlay.is_some() {
+        objects::publish(&layout, &running.record)?;
     }
     running.record.complete = true;
     running.save()?;
