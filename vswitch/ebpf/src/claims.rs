@@ -129,11 +129,11 @@ impl ClaimMaps {
         if self.present.settings != wanted.settings {
             note(self.set(wanted.settings));
         }
-        for (address, flags) in &wanted.nodes {
-            if self.present.nodes.get(address) != Some(flags) {
-                note(self.put_node(*address, *flags));
-            }
-        }
+        let mut new: Vec<(IpAddr, u32)> = wanted.nodes.iter().map(|(address, flags)| (*address, *flags)).collect();
+        new.retain(|(address, flags)| self.present.nodes.get(address) != Some(flags));
+        // If there is no room for all: the tunnel's and the masquerade's come first.
+        new.sort_by_key(|(_, flags)| std::cmp::Reverse(*flags));
+        new.into_iter().for_each(|(address, flags)| note(self.put_node(address, flags)));
         let new: Vec<(u8, u16)> = wanted.ports.difference(&self.present.ports).copied().collect();
         new.into_iter().for_each(|port| note(self.put_port(port)));
         let new: Vec<IpNet> = wanted.prefixes.difference(&self.present.prefixes).copied().collect();
