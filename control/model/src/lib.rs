@@ -1,6 +1,11 @@
 //! Kubernetes objects to a validated model to tables.
 //!
-//! `raw::Raw --check--> Object --Index::apply--> Index --compile--> sluice_tables::Tables`
+//! ```text
+//! raw::Raw --check--> Object --Index::apply--> Index --compile_services--> Services --+
+//!                                                |----compile_policies--> Policies ---+
+//!                                                |----compile_peers-----> Peers ------+--compile(Inputs)--> Tables
+//!                                                +----node, attachments, uplink ------+
+//! ```
 //!
 //! Nothing here reads a file, a socket or a clock: objects are given, answers and faults come back as data. Raw types
 //! ([`raw`]) hold only the fields that Sluice reads and tolerate every other; [`raw::Raw::check`] turns them into the

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sluice_model::raw::Raw;
-use sluice_model::{Applied, Index, Key, Kind, NamespaceName, NodeName, Object, PodName};
+use sluice_model::{Applied, Index, Key, Kind, NamespaceName, NodeName, Object, PodName, ServiceName};
 
 fn object(kind: Kind, value: Value) -> Object {
     Raw::deserialize(kind, value).unwrap().check().unwrap()
@@ -77,6 +77,46 @@ fn networks_that_two_nodes_share_are_a_fault_of_the_later() {
     );
     index.delete(&Key::Node(NodeName::new("n1").unwrap()));
     assert_eq!(index.faults(), []);
+}
+
+fn slice(name: &str, service: Option<&str>) -> Object {
+    let labels = service.map(|service| json!({"kubernetes.io/service-name": service}));
+    object(Kind::EndpointSlice, json!({"metadata": {"name": name, "labels": labels}, "addressType": "IPv4"}))
+}
+
+#[test]
+fn a_slice_moves_between_services() {
+    let slices_of = |index: &Index, service: &str| -> Vec<String> {
+        let service = ServiceName::parse("default", service).expect("is a name");
+        index.slices_of(&service).map(|slice| slice.name.name().to_owned()).collect()
+    };
+    let mut index = Index::new();
+    index.apply(slice("s1", Some("a")));
+    index.apply(slice("s2", Some("a")));
+    assert_eq!(slices_of(&index, "a"), ["s1", "s2"]);
+    index.apply(slice("s1", Some("b")));
+    assert_eq!((slices_of(&index, "a"), slices_of(&index, "b")), (vec!["s2".to_owned()], vec!["s1".to_owned()]));
+    index.apply(slice("s1", None));
+    assert!(slices_of(&index, "b").is_empty());
+    for name in ["s1", "s2"] {
+        let key = slice(name, None).key();
+        assert!(index.delete(&key).is_some());
+    }
+    assert_eq!(index, Index::new());
+}
+
+#[test]
+fn what_lies_in_a_namespace_is_found_without_its_neighbours() {
+    let mut index = Index::new();
+    for namespace in ["a", "a-b", "b"] {
+        index.apply(pod(namespace, "web", ""));
+        let metadata = json!({"namespace": namespace, "name": "deny"});
+        index.apply(object(Kind::NetworkPolicy, json!({"metadata": metadata, "spec": {"podSelector": {}}})));
+    }
+    let namespace = NamespaceName::new("a").expect("is a name");
+    let pods: Vec<String> = index.pods_in(&namespace).map(|pod| pod.name.to_string()).collect();
+    let policies: Vec<String> = index.network_policies_of(&namespace).map(|policy| policy.name.to_string()).collect();
+    assert_eq!((pods, policies), (vec!["a/web".to_owned()], vec!["a/deny".to_owned()]));
 }
 
 proptest! {
