@@ -164,6 +164,3 @@ fn owner(draft: &Draft<'_, '_>) -> Owner {
         _ => Owner::NODE,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -31,6 +31,3 @@ pub(crate) fn run(tables: &Tables, client: &Client<'_>, target: &Target, protoco
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

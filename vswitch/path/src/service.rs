@@ -182,6 +182,3 @@ fn restarts(look: &Look<'_>, connection: &Connection) -> bool {
     };
     connection.direction == Direction::Original && flags & (tcp::flag::SYN | tcp::flag::ACK) == tcp::flag::SYN
 }
-
-#[cfg(test)]
-mod tests;

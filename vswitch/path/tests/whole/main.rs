@@ -1,0 +1,11 @@
+//! The whole path of a node in a cluster of two: frames in, frames out, compared byte by byte with frames that were built
+//! the other way.
+
+mod changes;
+mod errors;
+mod fragments;
+mod outside;
+mod policies;
+mod rig;
+mod services;
+mod tunnels;

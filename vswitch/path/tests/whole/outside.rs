@@ -1,0 +1,116 @@
+//! To the outside and from it: masquerading, and what is the host's after all.
+
+use sluice_packets::{Segment, arp};
+use sluice_path::DropReason;
+use sluice_wire::protocol::UDP;
+
+use crate::rig::*;
+
+fn ports(frame: &[u8]) -> (u16, u16) {
+    let headers = sluice_wire::parse::parse(frame, frame.len()).expect("a packet");
+    (headers.source_port, headers.destination_port)
+}
+
+#[test]
+fn a_pod_reaches_the_outside_under_the_nodes_address_and_a_reserved_port_and_is_answered() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup::default());
+        let got = bed.send(A, &up(v6, A, OUTSIDE).udp(1000, 53, b"q"));
+        assert_eq!(got.port(), UPLINK.port);
+        let frame = got.frame();
+        let (port, _) = ports(&frame);
+        assert!((61_000..=65_535).contains(&port));
+        assert_eq!(frame, outgoing(v6, UPLINK, OUTSIDE).udp(port, 53, b"q"));
+        let reply = incoming(v6, OUTSIDE, UPLINK).udp(53, port, b"a");
+        bed.expect(UPLINK, &reply, A, &down(v6, A, OUTSIDE, A).udp(53, 1000, b"a"));
+        // The next packet goes under the same port.
+        let again = up(v6, A, OUTSIDE).udp(1000, 53, b"q");
+        bed.expect(A, &again, UPLINK, &outgoing(v6, UPLINK, OUTSIDE).udp(port, 53, b"q"));
+    }
+}
+
+#[test]
+fn ping_to_the_outside_is_masqueraded_by_its_identifier() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup::default());
+        let frame = bed.send(A, &up(v6, A, OUTSIDE).echo_request(7, 1, b"data")).frame();
+        let headers = sluice_wire::parse::parse(&frame, frame.len()).expect("a packet");
+        let at = usize::from(headers.l4_offset) + 4;
+        let identifier = u16::from_be_bytes([frame[at], frame[at + 1]]);
+        assert_eq!(frame, outgoing(v6, UPLINK, OUTSIDE).echo_request(identifier, 1, b"data"));
+        let reply = incoming(v6, OUTSIDE, UPLINK).echo_reply(identifier, 1, b"data");
+        bed.expect(UPLINK, &reply, A, &down(v6, A, OUTSIDE, A).echo_reply(7, 1, b"data"));
+    }
+}
+
+#[test]
+fn two_pods_with_one_port_are_told_apart() {
+    let mut bed = Bed::new(Setup::default());
+    let of = |bed: &mut Bed, pod| ports(&bed.send(pod, &up(false, pod, OUTSIDE).udp(1000, 53, b"q")).frame()).0;
+    let (first, second) = (of(&mut bed, A), of(&mut bed, B));
+    assert_ne!(first, second);
+    for (pod, port) in [(A, first), (B, second)] {
+        assert_eq!(bed.send(UPLINK, &incoming(false, OUTSIDE, UPLINK).udp(53, port, b"a")).port(), pod.port);
+    }
+}
+
+#[test]
+fn every_port_of_the_range_is_used_before_a_connection_is_refused() {
+    let mut bed = Bed::new(Setup { masquerade_ports: (61_000, 61_003), ..Setup::default() });
+    let mut given: Vec<u16> =
+        (1..=4).map(|port| ports(&bed.send(A, &up(false, A, OUTSIDE).udp(port, 53, b"q")).frame()).0).collect();
+    given.sort_unstable();
+    assert_eq!(given, [61_000, 61_001, 61_002, 61_003]);
+    bed.expect_drop(A, &up(false, A, OUTSIDE).udp(5, 53, b"q"), DropReason::MasqueradePorts);
+    let elsewhere = End { v4: [203, 0, 113, 8].into(), ..OUTSIDE };
+    assert_eq!(bed.send(A, &up(false, A, elsewhere).udp(5, 53, b"q")).port(), UPLINK.port, "another destination");
+}
+
+#[test]
+fn excluded_destinations_see_the_pod() {
+    let mut bed = Bed::new(Setup { excluded: vec!["203.0.113.0/24"], ..Setup::default() });
+    bed.expect(A, &up(false, A, OUTSIDE).udp(1, 2, b"x"), UPLINK, &outgoing(false, A, OUTSIDE).udp(1, 2, b"x"));
+}
+
+#[test]
+fn without_an_uplink_the_outside_is_behind_the_host() {
+    let mut bed = Bed::new(Setup { uplink: false, ..Setup::default() });
+    bed.expect(A, &up(false, A, OUTSIDE).udp(1, 2, b"x"), HOST, &down(false, HOST, A, OUTSIDE).udp(1, 2, b"x"));
+    let reply = ip(false, (HOST.mac, sluice_tables::GATEWAY_MAC), OUTSIDE, A).udp(2, 1, b"y");
+    bed.expect(HOST, &reply, A, &down(false, A, OUTSIDE, A).udp(2, 1, b"y"));
+}
+
+#[test]
+fn what_is_none_of_ours_goes_to_the_host_as_it_came() {
+    let mut bed = Bed::new(Setup { services: vec![service(UDP, &[(B, 8080)])], ..Setup::default() });
+    for v6 in [false, true] {
+        for frame in [
+            incoming(v6, OUTSIDE, UPLINK).tcp(&Segment::syn(1, 22), b""),
+            incoming(v6, OUTSIDE, UPLINK).ttl(1).udp(1, 2, b"x"),
+            incoming(v6, OUTSIDE, UPLINK).echo_request(1, 2, b"x"),
+            incoming(v6, OUTSIDE, ROUTER).udp(1, 2, b"x"),
+        ] {
+            let expected = [&HOST.mac.octets()[..], &sluice_tables::GATEWAY_MAC.octets(), &frame[12..]].concat();
+            bed.expect(UPLINK, &frame, HOST, &expected);
+        }
+    }
+    let question = arp::request(ROUTER.mac, ROUTER.v4, UPLINK.v4);
+    assert_eq!(bed.send(UPLINK, &question).port(), HOST.port);
+    assert_eq!((bed.counts.punted, bed.counts.connections_new), (9, 0));
+}
+
+#[test]
+fn frames_for_other_macs_are_not_taken() {
+    let mut bed = Bed::new(Setup::default());
+    let frame = ip(false, (ROUTER.mac, PEER.mac), OUTSIDE, UPLINK).udp(1, 2, b"x");
+    bed.expect_drop(UPLINK, &frame, DropReason::NotForGateway);
+}
+
+#[test]
+fn segments_are_cut_for_the_wire_and_datagrams_that_do_not_fit_are_refused() {
+    let mut bed = Bed::new(Setup::default());
+    let big = up(false, A, OUTSIDE).partial().tcp(&Segment::data(1, 2), &[7; 8000]);
+    let Got::Out { cut: Some(cut), .. } = bed.send(A, &big) else { panic!("not cut") };
+    assert_eq!((cut.mtu, cut.mss, cut.inner), (1500, 0, 0));
+    bed.expect_refusal(A, &up(false, A, OUTSIDE).udp(1, 2, &[7; 1500]), DropReason::TooBig);
+}

@@ -1,0 +1,181 @@
+//! Between nodes: into tunnels, out of them, and what must not come through one.
+
+use sluice_packets::tunnel::Geneve;
+use sluice_packets::{Ethernet, Ip, Segment, tcp_option};
+use sluice_path::DropReason;
+use sluice_tables::{Encapsulation, tunnel_mac};
+use sluice_wire::protocol::{TCP, UDP};
+
+use crate::rig::*;
+
+/// From the peer, inside its tunnel packet.
+fn inner_in(v6: bool, from: End, to: End) -> Ip {
+    ip(v6, (tunnel_mac(PEER.v4.into()), tunnel_mac(UPLINK.v4.into())), from, to)
+}
+
+fn arriving(inner: &[u8]) -> Vec<u8> {
+    from_peer(|_| inner.to_vec())
+}
+
+#[test]
+fn pod_to_cluster_ip_to_a_remote_pod_over_vxlan_and_its_reply() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup { services: vec![service(TCP, &[(FAR, 8080)])], ..Setup::default() });
+        let sent = up(v6, A, VIP).partial().tcp(&Segment::syn(1000, 80), b"");
+        assert_eq!(unwrap(bed.send(A, &sent)), inner_out(v6, A, FAR).tcp(&Segment::syn(1000, 8080), b""));
+        let reply = arriving(&inner_in(v6, FAR, A).tcp(&Segment::data(8080, 1000), b"a"));
+        bed.expect(UPLINK, &reply, A, &down(v6, A, VIP, A).tcp(&Segment::data(80, 1000), b"a"));
+        assert_eq!((bed.counts.encapsulated, bed.counts.decapsulated, bed.counts.connection_hits), (1, 1, 1));
+    }
+}
+
+#[test]
+fn a_remote_pod_opens_a_connection_to_a_pod_here_and_is_answered_through_the_tunnel() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup::default());
+        let request = arriving(&inner_in(v6, FAR, A).udp(5, 53, b"q"));
+        bed.expect(UPLINK, &request, A, &down(v6, A, FAR, A).udp(5, 53, b"q"));
+        let reply = unwrap(bed.send(A, &up(v6, A, FAR).udp(53, 5, b"a")));
+        assert_eq!(reply, inner_out(v6, A, FAR).udp(53, 5, b"a"));
+        assert_eq!(bed.counts.connections_new, 1);
+    }
+}
+
+#[test]
+fn the_host_reaches_remote_pods_and_remote_hosts_reach_pods_here() {
+    let mut bed = Bed::new(Setup::default());
+    let sent = up(false, HOST, FAR).udp(1, 2, b"x");
+    assert_eq!(unwrap(bed.send(HOST, &sent)), inner_out(false, HOST, FAR).udp(1, 2, b"x"));
+    let reply = arriving(&inner_in(false, FAR, HOST).udp(2, 1, b"y"));
+    bed.expect(UPLINK, &reply, HOST, &down(false, HOST, FAR, HOST).udp(2, 1, b"y"));
+    let probe = arriving(&inner_in(false, PEER, A).udp(1, 2, b"z"));
+    bed.expect(UPLINK, &probe, A, &down(false, A, PEER, A).udp(1, 2, b"z"));
+}
+
+#[test]
+fn whom_the_host_forwards_for_reaches_a_remote_pod_under_the_nodes_address() {
+    let mut bed = Bed::new(Setup::default());
+    let sent = ip(false, (HOST.mac, sluice_tables::GATEWAY_MAC), OUTSIDE, FAR).udp(1, 2, b"x");
+    let inner = unwrap(bed.send(HOST, &sent));
+    let port = sluice_wire::parse::parse(&inner, inner.len()).expect("a packet").source_port;
+    assert_eq!(inner, inner_out(false, UPLINK, FAR).udp(port, 2, b"x"));
+}
+
+#[test]
+fn geneve_carries_the_same() {
+    let mut bed = Bed::new(Setup { encapsulation: Encapsulation::Geneve, ..Setup::default() });
+    let got = bed.send(A, &up(false, A, FAR).udp(1, 2, b"x"));
+    assert_eq!(got.port(), UPLINK.port);
+    let frame = got.frame();
+    let inner = inner_out(false, A, FAR).udp(1, 2, b"x");
+    assert_eq!(frame[42..50], Geneve::ethernet(VNI).bytes()[..]);
+    assert_eq!(frame[50..], inner[..]);
+    let outer = Ip::v4(Ethernet::new(PEER.mac, UPLINK.mac), PEER.v4, UPLINK.v4);
+    let reply = outer.geneve(50_000, TUNNEL_PORT, &Geneve::ethernet(VNI), &inner_in(false, FAR, A).udp(2, 1, b"y"));
+    bed.expect(UPLINK, &reply, A, &down(false, A, FAR, A).udp(2, 1, b"y"));
+}
+
+#[test]
+fn without_encapsulation_pods_of_the_peer_are_reached_by_its_address_as_next_hop() {
+    let mut bed = Bed::new(Setup { encapsulation: Encapsulation::None, ..Setup::default() });
+    let expected = ip(false, (UPLINK.mac, PEER.mac), A, FAR).ttl(63).udp(1, 2, b"x");
+    bed.expect(A, &up(false, A, FAR).udp(1, 2, b"x"), UPLINK, &expected);
+    let reply = ip(false, (PEER.mac, UPLINK.mac), FAR, A);
+    bed.expect(UPLINK, &reply.udp(2, 1, b"y"), A, &down(false, A, FAR, A).udp(2, 1, b"y"));
+    bed.expect(UPLINK, &reply.udp(7, 9, b"z"), A, &down(false, A, FAR, A).udp(7, 9, b"z"));
+    let back = ip(false, (UPLINK.mac, PEER.mac), A, FAR).ttl(63).udp(9, 7, b"z");
+    bed.expect(A, &up(false, A, FAR).udp(9, 7, b"z"), UPLINK, &back);
+}
+
+#[test]
+fn what_no_peer_may_send_through_a_tunnel_is_dropped_and_named() {
+    let inner = inner_in(false, FAR, A).udp(1, 2, b"x");
+    let wrap = |from: End, vni: u32, inner: &[u8]| {
+        Ip::v4(Ethernet::new(ROUTER.mac, UPLINK.mac), from.v4, UPLINK.v4).vxlan(50_000, TUNNEL_PORT, vni, inner)
+    };
+    let link = Ethernet::new(PEER.mac, tunnel_mac(UPLINK.v4.into()));
+    let arp = sluice_packets::arp::message(link, 1, (PEER.mac, FAR.v4), (PEER.mac, A.v4));
+    let other_mac = ip(false, (PEER.mac, PEER.mac), FAR, A).udp(1, 2, b"x");
+    let of = |from: End| inner_in(false, from, A).udp(1, 2, b"x");
+    let mut bed = Bed::new(Setup::default());
+    for (frame, reason) in [
+        (wrap(OUTSIDE, VNI, &inner), DropReason::TunnelPeer),
+        (wrap(PEER, VNI + 1, &inner), DropReason::TunnelVni),
+        (wrap(PEER, VNI, &inner[..20]), DropReason::TunnelMalformed),
+        (wrap(PEER, VNI, &arp), DropReason::TunnelMalformed),
+        (wrap(PEER, VNI, &other_mac), DropReason::TunnelMac),
+        (wrap(PEER, VNI, &of(B)), DropReason::TunnelSpoofed),
+        (wrap(PEER, VNI, &of(UPLINK)), DropReason::TunnelSpoofed),
+        (wrap(PEER, VNI, &of(OUTSIDE)), DropReason::TunnelSpoofed),
+    ] {
+        bed.expect_drop(UPLINK, &frame, reason);
+    }
+    assert_eq!(bed.counts.connections_new, 0);
+}
+
+#[test]
+fn nothing_goes_from_a_tunnel_to_a_third_place() {
+    let mut bed = Bed::new(Setup { services: vec![service(UDP, &[(B, 1)])], ..Setup::default() });
+    for to in [OUTSIDE, FAR, VIP] {
+        let frame = arriving(&inner_in(false, FAR, to).udp(1, 80, b"x"));
+        // The sender is told, through the tunnel.
+        let news = unwrap_news(bed.send(UPLINK, &frame));
+        assert_eq!(news.0, UPLINK.v4, "the node speaks for itself");
+    }
+    assert_eq!(bed.counts.dropped(DropReason::NoRoute), 3);
+}
+
+fn unwrap_news(got: Got) -> (std::net::Ipv4Addr, u8) {
+    let inner = unwrap(got);
+    let header = sluice_wire::ipv4::Packet::new_checked(&inner[14..]).expect("IPv4");
+    assert!(header.checksum_ok());
+    (header.source(), header.payload()[0])
+}
+
+#[test]
+fn a_pod_may_not_speak_to_a_nodes_end_of_the_tunnels() {
+    let mut bed = Bed::new(Setup::default());
+    for to in [UPLINK, PEER] {
+        bed.expect_drop(A, &up(false, A, to).udp(1, TUNNEL_PORT, b"x"), DropReason::TunnelFromPod);
+    }
+    assert_eq!(bed.send(A, &up(false, A, OUTSIDE).udp(1, TUNNEL_PORT, b"x")).port(), UPLINK.port);
+}
+
+#[test]
+fn the_outside_may_not_speak_as_the_node_or_a_pod() {
+    let mut bed = Bed::new(Setup::default());
+    for from in [A, UPLINK, HOST, FAR] {
+        let frame = incoming(false, from, B).udp(1, 2, b"x");
+        bed.expect_drop(UPLINK, &frame, DropReason::SpoofedAddress);
+    }
+}
+
+#[test]
+fn a_missing_neighbour_is_asked_for_and_the_packet_dropped() {
+    let mut bed = Bed::new(Setup { neighbours: false, ..Setup::default() });
+    bed.expect_drop(A, &up(false, A, FAR).udp(1, 2, b"x"), DropReason::NeighbourMissing);
+    bed.expect_drop(A, &up(false, A, FAR).udp(3, 4, b"x"), DropReason::NeighbourMissing);
+    bed.expect_drop(A, &up(true, A, OUTSIDE).udp(1, 2, b"x"), DropReason::NeighbourMissing);
+    let wanted: Vec<std::net::IpAddr> = bed.path.wanted().collect();
+    assert_eq!(wanted, [std::net::IpAddr::from(PEER.v4), ROUTER.v6.into()]);
+    assert_eq!(bed.path.wanted().count(), 0);
+    bed.change(|setup| setup.neighbours = true);
+    assert_eq!(bed.send(A, &up(false, A, FAR).udp(1, 2, b"x")).port(), UPLINK.port);
+}
+
+#[test]
+fn super_frames_are_cut_to_what_fits_the_tunnel_and_to_the_segment_size_that_was_agreed_on() {
+    let mut bed = Bed::new(Setup::default());
+    let syn = Segment { options: tcp_option::mss(1400), ..Segment::syn(1, 2) };
+    bed.send(A, &up(false, A, FAR).tcp(&syn, b""));
+    let answer = Segment { flags: 0x12, options: tcp_option::mss(1200), ..Segment::syn(2, 1) };
+    bed.send(UPLINK, &arriving(&inner_in(false, FAR, A).tcp(&answer, b"")));
+    let big = up(false, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 8000]);
+    let Got::Out { cut: Some(cut), .. } = bed.send(A, &big) else { panic!("not cut") };
+    assert_eq!((cut.mtu, cut.mss, cut.inner), (INNER_MTU, 1200, 50));
+    let small = up(false, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 1300]);
+    let Got::Out { cut: Some(cut), .. } = bed.send(A, &small) else { panic!("fits the path, not the segment size") };
+    assert_eq!(cut.mss, 1200);
+    let fits = up(false, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 1200]);
+    assert!(matches!(bed.send(A, &fits), Got::Out { cut: None, .. }));
+}
