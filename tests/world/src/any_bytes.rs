@@ -48,6 +48,16 @@ pub fn exercise(data: &[u8]) {
         run(&tables, &mut switch, &mut burst);
         switch.clock.advance(Duration::from_millis(1));
     }
+    switch.clock.advance(Duration::from_secs(3600));
+    let waiting = |switch: &Switch| switch.counts().parked;
+    for _ in 0..10_000 {
+        if waiting(&switch) == 0 {
+            return;
+        }
+        switch.idle();
+        switch.forsake();
+    }
+    panic!("{} packets wait for ever", waiting(&switch));
 }
 
 /// One packet in the form that [`exercise`] reads; `choices` are those of `given`.
@@ -121,7 +131,9 @@ fn run(tables: &Tables, switch: &mut Switch, burst: &mut [Given]) {
     let counts = switch.counts();
     assert!(counts.is_balanced(), "{counts:?}");
     assert_eq!(counts.received - before.received, packets.len() as u64);
+    drop(packets);
     let left = |counts: &Counts| counts.forwarded + counts.replies() + counts.icmp_errors;
     assert_eq!(left(counts) - left(&before), sent);
     assert_eq!(counts.dropped(DropReason::Undecided), 0);
+    switch.forsake();
 }

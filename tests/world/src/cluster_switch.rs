@@ -12,7 +12,7 @@ use sluice_wire::parse;
 use crate::Clock;
 use crate::cluster::{Cluster, Encapsulation, node_address, on_link};
 use crate::datagram::{Datagram, completed};
-use crate::expect::To;
+use crate::expect::{To, next_hop};
 use crate::switch::{CHUNK, HEADROOM};
 use crate::traffic::From;
 use crate::wiring::{
@@ -135,16 +135,16 @@ impl ClusterSwitch {
     /// The frame as it comes in: the MACs of its way, and in a tunnel where its sender is another node.
     #[must_use]
     pub fn frame(&self, from: From, datagram: &Datagram) -> Vec<u8> {
-        self.wrap(from, |link| datagram.frame(link, matches!(from, From::Pod(_) | From::Host)))
+        self.wrap(from, datagram.source, |link| datagram.frame(link, matches!(from, From::Pod(_) | From::Host)))
     }
 
-    /// The same for any frame that can be made on a link.
+    /// The same for any frame that `source` can make on a link.
     #[must_use]
-    pub fn wrap(&self, from: From, make: impl FnOnce(Ethernet) -> Vec<u8>) -> Vec<u8> {
+    pub fn wrap(&self, from: From, source: IpAddr, make: impl FnOnce(Ethernet) -> Vec<u8>) -> Vec<u8> {
         match from {
             From::Pod(pod) => make(Ethernet::new(mac_of(pod), GATEWAY_MAC)),
             From::Host => make(Ethernet::new(HOST_MAC, GATEWAY_MAC)),
-            From::Outside => make(Ethernet::new(neighbour_mac(on_link(1, true)), UPLINK_MAC)),
+            From::Outside => make(Ethernet::new(neighbour_mac(next_hop(source)), UPLINK_MAC)),
             From::Peer(node) if self.encapsulation == Encapsulation::None => {
                 make(Ethernet::new(neighbour_mac(node_address(node, true)), UPLINK_MAC))
             }
@@ -197,11 +197,13 @@ impl ClusterSwitch {
         seen
     }
 
-    /// A turn of every worker without a packet: what the path does for itself goes on.
-    pub fn idle(&mut self) {
+    /// A turn of every worker without a packet: what the path does for itself goes on. What became of
+    /// packets that had waited.
+    pub fn idle(&mut self) -> Vec<Seen> {
         for worker in &mut self.workers {
-            worker.path.run(self.clock.now(), worker.reader.current(), &mut worker.counts, &mut []);
+            worker.path.idle(self.clock.now(), &mut worker.counts);
         }
+        (0..self.workers.len()).flat_map(|worker| self.take_released(worker)).collect()
     }
 
     fn take_released(&mut self, worker: usize) -> Vec<Seen> {

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use sluice_path::DropReason;
 use sluice_tables::DEFAULT_MASQUERADE_PORTS;
 use sluice_wire::{parse, tcp};
 
@@ -60,7 +61,13 @@ impl Conversations {
         let permitted = answer(cluster, flow);
         let sent = first_packet(flow);
         let seen = self.send(switch, flow.from, &sent)?;
-        let Some(delivery) = judge(flow, &permitted, &seen)? else { return Ok(None) };
+        if flow.content == Content::Other && seen == Seen::Dropped(DropReason::MasqueradePorts) {
+            return self.second_without_ports(flow).map(|()| None);
+        }
+        let Some(delivery) = judge(flow, &permitted, &seen)? else {
+            self.note_open(&seen);
+            return Ok(None);
+        };
         let Seen::Left { to, frame } = seen else { return Err("delivered without leaving".to_owned()) };
         let datagram = Datagram::read(&frame).map_err(|error| format!("what left {error}"))?;
         self.check_arrived(flow, &delivery, &sent, &datagram)?;
@@ -80,6 +87,26 @@ impl Conversations {
         match (seen.pop(), seen.is_empty()) {
             (Some(seen), true) => Ok(seen),
             _ => Err("one packet had several fates".to_owned()),
+        }
+    }
+
+    /// What went where the specification leaves it open has made a connection all the same.
+    fn note_open(&mut self, seen: &Seen) {
+        if let Seen::Left { frame, .. } = seen
+            && let Ok(got) = Datagram::read(frame)
+        {
+            let number = got.content.number(got.source.is_ipv4());
+            self.seen.insert((got.source, got.destination, number, got.source_port, got.destination_port));
+        }
+    }
+
+    /// A protocol without ports has one connection between two addresses; a second that would look the same is refused.
+    fn second_without_ports(&self, flow: &Flow) -> Result<(), String> {
+        let masquerade = masquerade_address(flow.source.is_ipv4());
+        let number = flow.content.number(flow.source.is_ipv4());
+        match self.seen.contains(&(masquerade, flow.destination, number, 0, 0)) {
+            true => Ok(()),
+            false => Err("no port was left for the only one of its kind".to_owned()),
         }
     }
 
@@ -291,7 +318,8 @@ fn check_error(flow: &Flow, to: To, frame: &[u8]) -> Result<(), String> {
     let sent = first_packet(flow);
     let link = sluice_packets::Ethernet::new(headers.source_mac, headers.destination_mac);
     let whole = sent.frame(link, matches!(flow.from, From::Pod(_) | From::Host));
-    match whole[sluice_wire::ethernet::HEADER_LEN..].starts_with(quoted) && quoted.len() >= 28 {
+    let packet = &whole[sluice_wire::ethernet::HEADER_LEN..];
+    match packet.starts_with(quoted) && quoted.len() >= packet.len().min(28) {
         true => Ok(()),
         false => Err("the error does not quote what was sent".to_owned()),
     }

@@ -33,7 +33,11 @@ impl Datagram {
     /// What answers it.
     #[must_use]
     pub fn answered(&self) -> Self {
-        let flags = if self.flags == tcp::flag::SYN { tcp::flag::SYN | tcp::flag::ACK } else { tcp::flag::ACK };
+        let flags = match self.content {
+            Content::Transport(Protocol::Tcp) if self.flags == tcp::flag::SYN => tcp::flag::SYN | tcp::flag::ACK,
+            Content::Transport(Protocol::Tcp) => tcp::flag::ACK,
+            _ => 0,
+        };
         Self {
             source: self.destination,
             destination: self.source,
@@ -117,7 +121,11 @@ impl Datagram {
             protocol::UDP if l4[6..8] != [0, 0] && !sums_up => return wrong("UDP"),
             protocol::UDP => read(Content::Transport(Protocol::Udp), 0, &l4[8..]),
             protocol::SCTP if !sctp::checksum_ok(l4) => return wrong("SCTP"),
-            protocol::SCTP => read(Content::Transport(Protocol::Sctp), 0, &l4[16..]),
+            // One chunk, whose length does not count its padding.
+            protocol::SCTP => {
+                let length = usize::from(u16::from_be_bytes([l4[14], l4[15]]));
+                read(Content::Transport(Protocol::Sctp), 0, &l4[16..12 + length])
+            }
             protocol::ICMPV4 if checksum::of(l4) != 0 => return wrong("ICMP"),
             protocol::ICMPV6 if !sums_up => return wrong("ICMPv6"),
             protocol::ICMPV4 | protocol::ICMPV6 => {

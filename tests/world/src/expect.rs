@@ -94,7 +94,7 @@ pub fn answer(cluster: &Cluster, flow: &Flow) -> Vec<Answer> {
             _ => vec![Answer::AnythingButAPod],
         };
     };
-    if flow.from != From::Host && opens_a_tunnel(cluster, flow) && matches!(flow.from, From::Pod(_)) {
+    if matches!(flow.from, From::Pod(_)) && opens_a_tunnel(cluster, flow) {
         return vec![Answer::Dropped("tunnel_from_pod")];
     }
     match find(cluster, flow.destination, protocol, flow.destination_port) {
@@ -104,6 +104,15 @@ pub fn answer(cluster: &Cluster, flow: &Flow) -> Vec<Answer> {
         Lookup::OtherPort { cluster_ip: false } if is_own_address(cluster, flow.destination) => direct(cluster, flow),
         Lookup::OtherPort { cluster_ip: false } => vec![Answer::AnythingButAPod],
         Lookup::Found(frontend) => to_service(cluster, flow, &frontend),
+    }
+}
+
+/// Whether the sender is beyond the cluster; the host may forward for such.
+fn is_outsider(cluster: &Cluster, flow: &Flow) -> bool {
+    match flow.from {
+        From::Pod(_) | From::Peer(_) => false,
+        From::Host => !is_own_address(cluster, flow.source),
+        From::Outside => true,
     }
 }
 
@@ -131,7 +140,8 @@ fn opens_a_tunnel(cluster: &Cluster, flow: &Flow) -> bool {
         Encapsulation::Vxlan => 4789,
         Encapsulation::Geneve => 6081,
     };
-    let to_node = (0..cluster.nodes.len()).any(|node| cluster.addresses_of_node(node).contains(&flow.destination));
+    let of_peers = (1..cluster.nodes.len()).flat_map(|node| [true, false].map(|v4| node_address(node, v4)));
+    let to_node = is_own_address(cluster, flow.destination) || of_peers.into_iter().any(|it| it == flow.destination);
     to_node && flow.content == Content::Transport(Protocol::Udp) && flow.destination_port == port
 }
 
@@ -154,16 +164,16 @@ fn to_service(cluster: &Cluster, flow: &Flow, frontend: &Frontend<'_>) -> Vec<An
     if usable.cluster.is_empty() && usable.local.is_empty() {
         return vec![Answer::Rejected("service_no_endpoints")];
     }
+    let outsider = is_outsider(cluster, flow);
     let (set, masquerade) = match (frontend.is_external, flow.from) {
-        (false, from) => {
+        (false, _) => {
             let set = if service.internal_local { usable.local } else { usable.cluster };
-            (set, from == From::Outside)
+            (set, outsider)
         }
         (true, _) if !service.external_local => (usable.cluster, true),
+        (true, _) if outsider => (usable.local, false),
         // As if it left the node and came back.
-        (true, From::Pod(_)) => (usable.cluster, false),
-        (true, From::Host) => (usable.cluster, true),
-        (true, _) => (usable.local, false),
+        (true, from) => (usable.cluster, from == From::Host),
     };
     if set.is_empty() {
         return vec![Answer::Dropped("service_no_local_endpoints")];
@@ -203,6 +213,7 @@ fn ways(cluster: &Cluster, flow: &Flow, target: Target) -> Vec<Answer> {
         return match flow.from {
             From::Host if !of_service => vec![Answer::Rejected("no_route")],
             From::Outside if !of_service => vec![Answer::Punted],
+            From::Peer(_) if cluster.setup.encapsulation == Encapsulation::None => vec![Answer::Punted],
             // Which of its addresses the host sees as the sender is for the host port to make work.
             _ if of_service => delivered(To::Host, Source::Either),
             _ => delivered(To::Host, source),
@@ -227,7 +238,9 @@ fn ways(cluster: &Cluster, flow: &Flow, target: Target) -> Vec<Answer> {
     }
     let peer = (1..cluster.nodes.len()).find(|&node| pod_network(node, address.is_ipv4()).contains(&address));
     if let Some(peer) = peer {
-        return delivered(To::Peer(peer), source);
+        // A peer takes from us what is our pods' and our node's, and would answer others past us.
+        let ours = pod_network(0, flow.source.is_ipv4()).contains(&flow.source) || is_own_address(cluster, flow.source);
+        return delivered(To::Peer(peer), if ours { source } else { Source::Masqueraded });
     }
     match flow.from {
         From::Host if !of_service => vec![Answer::Rejected("no_route")],

@@ -35,6 +35,10 @@ pub fn answer(node: &Node, sent: &Sent) -> Expected {
     if let Some(reason) = fault {
         return Expected::Dropped(reason);
     }
+    // What it quotes is no packet, let alone one of a connection. The gateway's address stands for clients too, so errors to it are looked at.
+    if sent.content == Content::Unreachable {
+        return Expected::Dropped(DropReason::IcmpQuote);
+    }
     if is_gateway(sent.destination) {
         return at_the_gateway(sent);
     }

@@ -192,7 +192,9 @@ impl Draft {
             From::Host if !self.honest => Some(outsider(7, self.v4)),
             From::Host if pick == 0 => Some(own_address(0, self.v4)),
             From::Host => Some(node_address(0, self.v4)),
-            From::Peer(_) if !self.honest => Some(outsider(8, self.v4)),
+            From::Peer(_) if !self.honest && cluster.setup.encapsulation != Encapsulation::None => {
+                Some(outsider(8, self.v4))
+            }
             From::Peer(node) => {
                 let there: Vec<IpAddr> = (0..cluster.pods.len())
                     .filter(|&pod| cluster.pods[pod].node == node && !cluster.pods[pod].host_network)
