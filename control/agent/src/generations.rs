@@ -63,6 +63,8 @@ struct Inner {
 /// What was compiled of the objects.
 #[derive(Debug)]
 struct Objects {
+    /// The node's networks, for which they were compiled.
+    networks: Vec<IpNet>,
     services: Arc<Services>,
     peers: Vec<Arc<Peer>>,
     health_checks: Vec<HealthCheck>,
@@ -80,6 +82,8 @@ pub(crate) struct Surroundings {
     pub(crate) uplinks: Vec<UplinkPort>,
     /// Routes and neighbours of the uplink.
     pub(crate) underlay: Arc<Underlay>,
+    /// Routers on the uplink.
+    pub(crate) routers: Vec<IpAddr>,
 }
 
 /// What is in force of the objects, in numbers.
@@ -196,6 +200,14 @@ impl Generations {
         self.lock().objects.as_ref().map(|objects| objects.health_checks.clone()).unwrap_or_default()
     }
 
+    /// The addresses of the node at which NodePorts are served.
+    pub(crate) fn node_port_addresses(&self) -> Vec<IpAddr> {
+        let inner = self.lock();
+        let live = &inner.surroundings.addresses;
+        let served = inner.objects.iter().flat_map(|objects| objects.services.node_port_addresses());
+        served.filter(|address| live.contains(address)).collect()
+    }
+
     /// What is in force of the objects, in numbers.
     pub(crate) fn counts(&self) -> ObjectCounts {
         let inner = self.lock();
@@ -222,10 +234,11 @@ impl Generations {
         IpNet::aggregate(&networks)
     }
 
-    /// Addresses of other nodes that packets are sent to.
-    pub(crate) fn peer_addresses(&self) -> Vec<IpAddr> {
+    /// Hosts on the uplink that packets are sure to be sent to: other nodes and routers.
+    pub(crate) fn hosts_beyond(&self) -> Vec<IpAddr> {
         let inner = self.lock();
-        inner.objects.iter().flat_map(|objects| objects.peers.iter().map(|peer| peer.tunnel)).collect()
+        let peers = inner.objects.iter().flat_map(|objects| objects.peers.iter().map(|peer| peer.tunnel));
+        peers.chain(inner.surroundings.routers.iter().copied()).collect()
     }
 
     /// Why the latest generation was not made; `None` when it was.
@@ -259,9 +272,9 @@ impl Generations {
     ) -> Result<Tables, GenerationError> {
         let attachments: Vec<Attachment> =
             attached.iter().map(|one| self.attachment(one, &worker_for)).collect::<Result<_, _>>()?;
-        self.compile_objects(inner, &attachments);
         let addresses = attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied());
         let node = with_networks_of(inner.node.clone(), addresses);
+        self.compile_objects(inner, &node, &attachments);
         let mut inputs = Inputs::new(inner.last + 1, self.seed, &node);
         inputs.host = Some(&self.host);
         inputs.attachments = &attachments;
@@ -284,18 +297,24 @@ impl Generations {
     }
 
     /// Compiles of the objects what is not compiled yet.
-    fn compile_objects(&self, inner: &mut Inner, attachments: &[Attachment]) {
+    fn compile_objects(&self, inner: &mut Inner, node: &Node, attachments: &[Attachment]) {
         if !inner.synced {
             return;
         }
-        let Inner { node, index, surroundings, objects, .. } = inner;
+        let Inner { index, surroundings, objects, .. } = inner;
+        // Pods' networks are part of what the others must not claim.
+        if objects.as_ref().is_some_and(|objects| objects.networks != node.pod_cidrs) {
+            *objects = None;
+        }
         let objects = objects.get_or_insert_with(|| {
             let config = self.network.services(&surroundings.addresses);
             let (services, service_faults) = compile_services(index, node, &config, self.seed);
             let peers = compile_peers(index, node, &self.network.peers(node, &surroundings.addresses));
             let faults = service_faults.iter().chain(&peers.faults).map(ToString::to_string).collect();
             let health_checks = health_checks(index, node, &config);
-            Objects { services: Arc::new(services), peers: peers.peers, health_checks, policies: None, faults }
+            let networks = node.pod_cidrs.clone();
+            let services = Arc::new(services);
+            Objects { networks, services, peers: peers.peers, health_checks, policies: None, faults }
         });
         if objects.policies.as_ref().is_none_or(|(of, _)| of != attachments) {
             let policies = compile_policies(index, &node.name, attachments, self.seed);

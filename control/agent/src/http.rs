@@ -21,7 +21,7 @@ use crate::metrics;
 
 mod bounded;
 
-use self::bounded::BoundedListener;
+pub(crate) use self::bounded::BoundedListener;
 
 /// Between two tries to listen.
 const PAUSE: Duration = Duration::from_millis(50);

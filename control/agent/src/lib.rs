@@ -20,7 +20,7 @@
 //! | `uplink` | the device towards other nodes, and what the kernel knows of the way out by it |
 //! | `dataplane`, `connections`, `inventory` | the switch, and what it got of the kernel and the machine |
 //! | `repair` | what to do about what is found at the start: a pure function |
-//! | `http`, `status`, `metrics`, `readiness` | reports |
+//! | `http`, `status`, `metrics`, `readiness`, `health_checks` | reports, and answers to load balancers |
 
 #![forbid(unsafe_code)]
 
@@ -36,6 +36,7 @@ mod descriptors;
 mod detach;
 mod faults;
 mod generations;
+mod health_checks;
 mod host_port;
 mod http;
 mod idle_cores;

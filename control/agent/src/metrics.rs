@@ -14,12 +14,13 @@ use sluice_worker::{PortSnapshot, WorkerSnapshot};
 
 use crate::agent::Agent;
 use crate::ledger::{HOST_PORT, Phase};
+use crate::uplink::Uplink;
 
 /// The content type of [`text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Of a worker's and a port's counters, those that go up and down.
-const GAUGES: [&str; 2] = ["pool_frames", "frames_held"];
+const GAUGES: [&str; 3] = ["pool_frames", "frames_held", "parked"];
 
 /// Everything that is exported, read at one time.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ struct Reading {
     features: Vec<(&'static str, bool)>,
     frames: [(&'static str, usize); 3],
     addresses: Vec<(String, [(&'static str, f64); 3])>,
+    connections: (u32, u32),
+    objects: [(&'static str, usize); 3],
+    /// What the uplink's program counted.
+    uplink: Vec<(&'static str, u64)>,
 }
 
 /// Who a port belongs to.
@@ -65,6 +70,7 @@ fn read(agent: &Agent) -> Reading {
     };
     let count = |wanted| all.iter().filter(|(_, _, phase)| *phase == wanted).count();
     let frames = agent.dataplane.frames();
+    let objects = agent.generations.counts();
     let addresses = |usage: &crate::ipam::Usage| {
         let states = [("in_use", usage.in_use), ("cooling", usage.cooling), ("capacity", usage.capacity)];
         (usage.network.to_string(), states.map(|(state, n)| (state, n as f64)))
@@ -82,6 +88,9 @@ fn read(agent: &Agent) -> Reading {
         features: agent.dataplane.features().list().to_vec(),
         frames: [("depot", frames.depot), ("kernel", frames.kernel), ("user", frames.user)],
         addresses: agent.ledger.usage().iter().map(addresses).collect(),
+        connections: agent.dataplane.connections(),
+        objects: [("service_ports", objects.services), ("peers", objects.peers), ("policies", objects.policies)],
+        uplink: agent.uplink.as_ref().map(Uplink::counters).unwrap_or_default(),
     }
 }
 
@@ -109,7 +118,14 @@ impl Reading {
         let addresses = self.addresses.iter().flat_map(|(network, states)| {
             states.map(|(state, n)| (vec![("network", network.clone()), ("state", state.to_owned())], n))
         });
-        gauges(encoder, "pod_addresses", "Pod addresses of the node", addresses)
+        gauges(encoder, "pod_addresses", "Pod addresses of the node", addresses)?;
+        let (in_use, capacity) = self.connections;
+        gauge(encoder, "connections", "Connections in the table", f64::from(in_use))?;
+        gauge(encoder, "connections_capacity", "Connections that the table has room for", f64::from(capacity))?;
+        let objects = self.objects.map(|(kind, n)| (one("kind", kind), n as f64));
+        gauges(encoder, "objects", "Objects in force on this node", objects)?;
+        let uplink = self.uplink.iter().map(|(kind, n)| (one("kind", kind), *n));
+        counters(encoder, "uplink", "Packets that came in by the uplink, by what became of them", uplink)
     }
 
     fn encode_workers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -120,10 +136,9 @@ impl Reading {
             DropReason::ALL.iter().map(move |r| (reason(r), worker.counts.dropped(*r)))
         });
         counters(encoder, "drops", "Packets that were not delivered, by reason", drops)?;
-        for (name, help, of) in PATH_COUNTERS {
-            let each = workers().map(|(at, worker)| (vec![label(at)], of(&worker.counts)));
-            counters(encoder, &format!("path_{name}"), help, each)?;
-        }
+        let path = |worker: &WorkerSnapshot| Counts::NAMES.iter().copied().zip(worker.counts.values()).collect();
+        let rows = workers().map(|(at, worker)| (vec![label(at)], path(worker))).collect();
+        named(encoder, "path", "Packets on the path of a worker", rows)?;
         let generations = workers().map(|(at, worker)| (vec![label(at)], worker.generation as f64));
         gauges(encoder, "worker_generation", "Generation of the tables that a worker used last", generations)?;
         let rows = workers().map(|(at, worker)| (vec![label(at)], worker.looped.list())).collect();
@@ -142,19 +157,6 @@ impl Reading {
         named(encoder, "port", "Port of the switch", self.ports.iter().map(row).collect())
     }
 }
-
-type PathCounter = (&'static str, &'static str, fn(&Counts) -> u64);
-
-const PATH_COUNTERS: [PathCounter; 8] = [
-    ("received", "Packets that came to the path", |c| c.received),
-    ("forwarded", "Packets sent on to another port", |c| c.forwarded),
-    ("forwarded_bytes", "Bytes of packets sent on to another port", |c| c.forwarded_bytes),
-    ("arp_replies", "ARP requests for the gateway that were answered", |c| c.arp_replies),
-    ("neighbour_replies", "Neighbour solicitations for the gateway that were answered", |c| c.neighbour_replies),
-    ("echo_replies", "Echo requests to the gateway that were answered", |c| c.echo_replies),
-    ("icmp_errors", "ICMP errors sent", |c| c.icmp_errors),
-    ("icmp_errors_withheld", "ICMP errors due but not sent", |c| c.icmp_errors_withheld),
-];
 
 /// One metric for each name in the rows' lists, with each row's labels.
 fn named(
@@ -225,6 +227,9 @@ mod tests {
             attachments: [("live", 1), ("pending", 0), ("not_served", 0)],
             features: vec![("multi_buffer", true)],
             frames: [("depot", 9), ("kernel", 0), ("user", 0)],
+            connections: (3, 1000),
+            objects: [("service_ports", 2), ("peers", 1), ("policies", 0)],
+            uplink: vec![("passed", 8)],
             addresses: vec![("10.0.0.0/24".into(), [("in_use", 1.0), ("cooling", 0.0), ("capacity", 253.0)])],
         })
         .unwrap();
@@ -234,6 +239,10 @@ mod tests {
             "sluice_port_frames_held{port=\"1\",namespace=\"default\",pod=\"web-0\"} 5.0".into(),
             "sluice_worker_sleeps_total{worker=\"0\"} 0".into(),
             "sluice_ready 1.0".into(),
+            "sluice_path_received_total{worker=\"0\"} 0".into(),
+            "sluice_connections 3.0".into(),
+            "sluice_objects{kind=\"peers\"} 1.0".into(),
+            "sluice_uplink_total{kind=\"passed\"} 8".into(),
             "sluice_tables_generation 4.0".into(),
             "sluice_feature{feature=\"multi_buffer\"} 1.0".into(),
             "sluice_pod_addresses{network=\"10.0.0.0/24\",state=\"capacity\"} 253.0".into(),

@@ -19,7 +19,7 @@ use crate::config::{Args, Config, Source, Surroundings};
 use crate::objects::Objects;
 use crate::readiness::Condition;
 use crate::uplink::Following;
-use crate::{cni_server, cores, http, logging, objects, start};
+use crate::{cni_server, cores, health_checks, http, logging, objects, start};
 
 /// Time between rounds of what has to be looked after.
 const ROUND: Duration = Duration::from_secs(5);
@@ -92,6 +92,7 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
         .map_err(|panic| anyhow!("repairing what an earlier sluiced left: {panic}"))??;
     let _following = Following::start(Arc::clone(agent))?;
     tokio::spawn(objects::follow(objects, Arc::clone(agent)));
+    tokio::spawn(health_checks::serve(Arc::clone(agent)));
     let socket = cni_server::listen(&agent.config.run_dir)?;
     let server = cni_server::Server::start(socket, Arc::clone(agent));
     agent.readiness.met(Condition::Socket);

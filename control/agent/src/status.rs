@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sluice_path::DropReason;
+use sluice_path::{Counts, DropReason};
 use sluice_tables::{PortId, WorkerId};
 use sluice_worker::PortSnapshot;
 use sluice_xsk::umem::Census;
 
 use crate::agent::Agent;
+use crate::generations::ObjectCounts;
 use crate::host_port::SWITCH_END;
 use crate::ledger::{HOST_PORT, Phase};
 use crate::state::StoredAttachment;
+use crate::uplink::Uplink;
 
 /// Everything an operator asks first, as JSON. Numbers are as of now; no two are of the same instant.
 pub(crate) fn document(agent: &Agent) -> Value {
@@ -34,6 +36,10 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "hugePages": dataplane.in_huge_pages(),
         "frames": frames(agent),
         "podCIDRs": pod_cidrs(agent),
+        "uplink": uplink(agent),
+        "objects": objects(agent),
+        "connections": connections(agent),
+        "path": path(agent),
         "hostPort": { "port": HOST_PORT.0, "mac": agent.host_port.mac.to_string() },
         "attachments": attachments(agent),
         "ports": ports(agent),
@@ -41,6 +47,38 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "drops": drops(agent),
         "faults": agent.faults.list(),
     })
+}
+
+/// `null` without one. `taken` and the like are what the XDP program counted on it.
+fn uplink(agent: &Agent) -> Value {
+    let Some(uplink) = &agent.uplink else { return Value::Null };
+    let network = &agent.config.network;
+    let mut fields: serde_json::Map<String, Value> =
+        uplink.counters().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    fields.insert("device".into(), uplink.name.as_str().into());
+    fields.insert("encapsulation".into(), json!(network.encapsulation));
+    if network.is_tunnelled() {
+        fields.insert("vni".into(), network.vni.into());
+        fields.insert("tunnelPort".into(), network.tunnel_port.into());
+    }
+    fields.into()
+}
+
+fn objects(agent: &Agent) -> Value {
+    let ObjectCounts { services, peers, policies } = agent.generations.counts();
+    json!({ "servicePorts": services, "peers": peers, "networkPolicies": policies })
+}
+
+fn connections(agent: &Agent) -> Value {
+    let (in_use, capacity) = agent.dataplane.connections();
+    json!({ "inUse": in_use, "capacity": capacity })
+}
+
+/// What the paths of all workers counted, drops apart.
+fn path(agent: &Agent) -> BTreeMap<&'static str, u64> {
+    let workers = agent.dataplane.workers();
+    let sum = |at: usize| workers.iter().map(|worker| worker.counts.values()[at]).sum();
+    Counts::NAMES.iter().enumerate().map(|(at, name)| (*name, sum(at))).collect()
 }
 
 fn pod_cidrs(agent: &Agent) -> Vec<Value> {
@@ -86,14 +124,27 @@ fn ports(agent: &Agent) -> Vec<Value> {
     let pods: BTreeMap<u16, _> = attachments.iter().map(|(_, stored, _)| (stored.port, stored)).collect();
     let all = agent.dataplane.ports();
     all.iter()
-        .map(|(id, counters)| port(*id, pods.get(&id.0).copied(), agent.dataplane.worker_for(*id), counters))
+        .map(|(id, counters)| {
+            let (uplink, pod) = (agent.uplink.as_ref(), pods.get(&id.0).copied());
+            port(*id, uplink, pod, agent.dataplane.worker_for(*id), counters)
+        })
         .collect()
 }
 
-/// `pod` is `None` for the host port, and for a port whose pod is just being forgotten.
-fn port(id: PortId, pod: Option<&StoredAttachment>, worker: WorkerId, counters: &PortSnapshot) -> Value {
+/// `pod` is `None` for the host port, for the uplink, and for a port whose pod is just being forgotten.
+fn port(
+    id: PortId,
+    uplink: Option<&Uplink>,
+    pod: Option<&StoredAttachment>,
+    worker: WorkerId,
+    counters: &PortSnapshot,
+) -> Value {
     let counters: BTreeMap<_, _> = counters.list().into_iter().collect();
-    let (kind, device) = if id == HOST_PORT { ("host", Some(SWITCH_END)) } else { ("pod", None) };
+    let (kind, device) = match uplink {
+        _ if id == HOST_PORT => ("host", Some(SWITCH_END)),
+        Some(uplink) if uplink.has_port(id) => ("uplink", Some(uplink.name.as_str())),
+        _ => ("pod", None),
+    };
     json!({
         "id": id.0,
         "kind": kind,

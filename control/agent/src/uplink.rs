@@ -127,6 +127,11 @@ impl Uplink {
         }
     }
 
+    /// Whether a port is one of its queues'.
+    pub(crate) fn has_port(&self, id: PortId) -> bool {
+        self.ports.contains(&id)
+    }
+
     /// What the program counted, by name.
     pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
         self.program.counters().map(|counters| counters.list().to_vec()).unwrap_or_default()
@@ -161,13 +166,23 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
     let Some(uplink) = &agent.uplink else { return Ok(Surroundings { addresses, ..Surroundings::default() }) };
     let facts = netlink.underlay(uplink.link, &[])?;
     let uplinks = uplink.ports(facts.mac, &agent.dataplane);
-    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)) })
+    let mut routers: Vec<IpAddr> = facts.routes.iter().filter_map(|route| router(route.hop)).collect();
+    routers.sort_unstable();
+    routers.dedup();
+    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)), routers })
 }
 
 fn is_reachable(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
         IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+    }
+}
+
+fn router(hop: UnderlayHop) -> Option<IpAddr> {
+    match hop {
+        UnderlayHop::Via(router) => Some(router),
+        UnderlayHop::OnLink | UnderlayHop::Elsewhere => None,
     }
 }
 
@@ -278,12 +293,13 @@ impl Follower {
         Ok(())
     }
 
-    /// Has the kernel keep the neighbours by which other nodes are reached, and find those that packets wait for.
+    /// Has the kernel keep the neighbours by which other nodes and the outside are reached, so that no packet finds them missing,
+    /// and find those that packets wait for.
     fn resolve(&mut self) {
         let Some(uplink) = &self.agent.uplink else { return };
         let underlay = self.agent.dataplane.underlay();
-        for peer in self.agent.generations.peer_addresses() {
-            let NextHop::Missing(hop) = underlay.next_hop(peer) else { continue };
+        for host in self.agent.generations.hosts_beyond() {
+            let NextHop::Missing(hop) = underlay.next_hop(host) else { continue };
             if !self.kept.contains(&hop) {
                 match self.netlink.keep_neighbour(uplink.link, hop) {
                     Ok(_) => self.kept.push(hop),

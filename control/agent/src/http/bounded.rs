@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 64;
 const LIFETIME: Duration = Duration::from_secs(10);
 
 /// A listener whose connections are few and end.
-pub(super) struct BoundedListener {
+pub(crate) struct BoundedListener {
     listener: TcpListener,
     places: Arc<Semaphore>,
     lifetime: Duration,
@@ -28,7 +28,7 @@ pub(super) struct BoundedListener {
 
 impl BoundedListener {
     /// Takes connections of `listener`.
-    pub(super) fn new(listener: TcpListener) -> Self {
+    pub(crate) fn new(listener: TcpListener) -> Self {
         Self::with(listener, CONNECTIONS, LIFETIME)
     }
 
@@ -54,7 +54,7 @@ impl Listener for BoundedListener {
 }
 
 /// A connection that ends with an error when its time is over.
-pub(super) struct BoundedStream {
+pub(crate) struct BoundedStream {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
     /// Never `None`: the semaphore is not closed.
