@@ -63,8 +63,7 @@ fn by_memory(total: u64) -> u32 {
 /// The machine's memory in bytes; 0 where it cannot be read, which gives the least.
 fn total_memory() -> u64 {
     let info = rustix::system::sysinfo();
-    let (pages, unit) = (info.totalram, u64::from(info.mem_unit));
-    u64::try_from(pages).unwrap_or(0).saturating_mul(unit)
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
 #[cfg(test)]
