@@ -170,7 +170,9 @@ impl Node {
         assert!(self.workers.iter().all(|worker| worker.counts().is_balanced()));
         for worker in &mut self.workers {
             for id in QUEUES.into_iter().chain([POD]) {
-                worker.remove(id).into_iter().for_each(|port| drop(port.close()));
+                if let Some(port) = worker.remove(id) {
+                    port.close();
+                }
             }
         }
         drop(self.workers);

@@ -80,7 +80,7 @@ fn without_the_switch_the_uplink_works_as_if_it_had_never_been_there() {
         assert!(!reaches(&wire, &servers[0], 2));
         // The socket goes first: the program stays, and passes everything.
         let (program, attachment) = (switch.program, switch.attachment);
-        switch.port.close();
+        switch.ends.port.close();
         assert!(servers.iter().all(|server| reaches(&wire, server, 50)), "{mode:?}: without a socket");
         assert!(program.counters().unwrap().passed_no_socket >= 3);
         node_serves(&wire);
@@ -199,7 +199,7 @@ fn a_device_or_queue_that_cannot_be_is_refused_by_name_and_costs_no_place() {
     }
     let switch = wire.switch(XdpMode::Auto);
     assert_eq!(switch.attachment.mode(), XdpMode::Native, "veth has it");
-    let socket = switch.port.socket().unwrap();
+    let socket = switch.ends.port.socket().unwrap();
     let refused = switch.program.register(&switch.attachment, MAX_QUEUES, socket).unwrap_err().to_string();
     assert!(refused.contains("queue 64") && refused.contains("ethtool -L"), "{refused}");
     let twice = wire.node.run(|| program.attach(wire.uplink.0, NODE_MAC, XdpMode::Generic)).unwrap().unwrap_err();
@@ -219,4 +219,43 @@ fn packets_for_a_mac_that_the_uplink_had_before_pass() {
     let (program, attachment) = (switch.program, switch.attachment);
     program.detach(attachment);
     assert!(!carries_a_program(&wire));
+}
+
+#[test]
+fn each_queue_of_an_uplink_has_a_socket_of_its_own() {
+    use crate::wire::{OUTSIDE_MAC, bind};
+    let (node, outside) = (sluice_netns::Namespace::new("node"), sluice_netns::Namespace::new("outside"));
+    let (queues, far) = ("numtxqueues 2 numrxqueues 2", outside.name());
+    let line = format!(
+        "ip link add eth0 {queues} address {NODE_MAC} type veth peer name eth0 {queues} address {OUTSIDE_MAC} netns {far}"
+    );
+    for (netns, line) in [(&node, line.as_str()), (&node, "ip link set eth0 up"), (&outside, "ip link set eth0 up")] {
+        let mut words = line.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        assert!(netns.output(command.args(words)).unwrap().status.success(), "{line}");
+    }
+    let uplink = node.netlink().link_by_name("eth0").unwrap();
+    let link = outside.netlink().link_by_name("eth0").unwrap().index;
+    assert_eq!(uplink.rx_queues, 2);
+    let program = Uplink::load().unwrap();
+    // Native: a veth's other end tells the queue to its driver, and not to what comes after it.
+    let attachment = node.run(|| program.attach(uplink.index.0, NODE_MAC, XdpMode::Native)).unwrap().unwrap();
+    program.claim(&claims()).unwrap();
+    let mut sockets = [0, 1].map(|queue| bind(&node, uplink.index, queue, false));
+    for (queue, socket) in (0..).zip(&mut sockets) {
+        socket.port.refill(&mut socket.pool);
+        program.register(&attachment, queue, socket.port.socket().unwrap()).unwrap();
+    }
+    for queue in [0, 1] {
+        let mut sender = bind(&outside, link, queue, true);
+        let frame = v4(VIP).udp(queue as u16, 53, b"x");
+        let at = queue as usize;
+        // While the wire comes up packets may be lost.
+        wait_for("the packet on its queue", || {
+            sender.send(&frame, 3500);
+            sockets[at].received().contains(&frame).then_some(())
+        })
+        .unwrap();
+        assert!(sockets[1 - at].received().is_empty(), "queue {queue}");
+    }
 }

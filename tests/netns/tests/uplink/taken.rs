@@ -243,7 +243,7 @@ fn tagged_foreign_and_malformed_frames_pass() {
 fn a_packet_of_several_buffers_is_taken_whole() {
     let wire = Wire::new();
     let mut switch = wire.switch(XdpMode::Generic);
-    assert!(switch.port.features().multi_buffer, "this kernel has it");
+    assert!(switch.ends.port.features().multi_buffer, "this kernel has it");
     switch.program.claim(&claims()).unwrap();
     let long = v4(VIP).tcp(&Segment::data(1, 80), &[7; 1400]);
     assert_eq!(judged_in(&wire, &mut switch, &long, 400), "taken_address");

@@ -41,8 +41,7 @@ pub(crate) fn claims() -> Claims {
 pub(crate) struct Switch {
     pub(crate) program: Uplink,
     pub(crate) attachment: UplinkAttachment,
-    pub(crate) port: Port,
-    pool: Pool,
+    pub(crate) ends: Ends,
 }
 
 pub(crate) struct Wire {
@@ -54,14 +53,54 @@ pub(crate) struct Wire {
 }
 
 /// A socket and its frames.
-struct Ends {
-    port: Port,
-    pool: Pool,
+pub(crate) struct Ends {
+    pub(crate) port: Port,
+    pub(crate) pool: Pool,
 }
 
-fn bind(netns: &Namespace, link: LinkIndex, generic: bool) -> Ends {
+impl Ends {
+    /// Sends a frame as it is, in frames of the memory that hold `piece` bytes each.
+    pub(crate) fn send(&mut self, frame: &[u8], piece: usize) {
+        let Ends { port, pool } = self;
+        let umem = Arc::clone(pool.umem());
+        let chain: Vec<Segment> = frame
+            .chunks(piece)
+            .map(|bytes| {
+                let mut frame = pool.take().expect("a frame");
+                umem.chunk_mut(&mut frame)[256..256 + bytes.len()].copy_from_slice(bytes);
+                Segment::new(frame, 256, bytes.len()).expect("it fits a chunk")
+            })
+            .collect();
+        port.send(chain.into_iter(), None).expect("room in the ring");
+        while port.kick() {}
+        port.reclaim(pool);
+    }
+
+    /// The frames that the socket received since the last time.
+    pub(crate) fn received(&mut self) -> Vec<Vec<u8>> {
+        let mut burst = Burst::new();
+        let mut all = Vec::new();
+        while self.port.receive(&mut burst, &mut self.pool) > 0 {
+            let umem = Arc::clone(self.pool.umem());
+            let mut segments = burst.segments.drain(..);
+            for packet in burst.packets.drain(..) {
+                let mut bytes = Vec::new();
+                for segment in segments.by_ref().take(packet.segments.into()) {
+                    bytes.extend_from_slice(umem.bytes(&segment));
+                    self.pool.give_segment(segment);
+                }
+                all.push(bytes);
+            }
+            drop(segments);
+            self.port.refill(&mut self.pool);
+        }
+        all
+    }
+}
+
+pub(crate) fn bind(netns: &Namespace, link: LinkIndex, queue: u32, generic: bool) -> Ends {
     let umem = Umem::new(UmemConfig { frames: 2048, huge_pages: HugePages::Off }).expect("packet memory");
-    let config = BindConfig { generic, ..BindConfig::new(link.0, 0) };
+    let config = BindConfig { generic, ..BindConfig::new(link.0, queue) };
     let port = netns.run(|| Port::bind(&umem, config).expect("bind")).expect("the namespace");
     Ends { port, pool: Pool::new(umem, 512) }
 }
@@ -97,7 +136,7 @@ impl Wire {
                     .expect("an address");
             }
         }
-        let sender = bind(&outside, far_index, true).into();
+        let sender = bind(&outside, far_index, 0, true).into();
         let wire = Wire { node, outside, uplink, sender };
         wait_for("the wire", || wire.ping().then_some(())).expect("the wire carries packets");
         wire
@@ -108,27 +147,15 @@ impl Wire {
         let program = Uplink::load().expect("the uplink's program");
         let attached = self.node.run(|| program.attach(self.uplink.0, NODE_MAC, mode));
         let attachment = attached.expect("the node").expect("attach");
-        let Ends { mut port, mut pool } = bind(&self.node, self.uplink, mode == XdpMode::Generic);
-        port.refill(&mut pool);
-        program.register(&attachment, 0, port.socket().expect("a kernel socket")).expect("register");
-        Switch { program, attachment, port, pool }
+        let mut ends = bind(&self.node, self.uplink, 0, mode == XdpMode::Generic);
+        ends.port.refill(&mut ends.pool);
+        program.register(&attachment, 0, ends.port.socket().expect("a kernel socket")).expect("register");
+        Switch { program, attachment, ends }
     }
 
     /// Sends a frame from the outside, as it is, in frames of the memory that hold `piece` bytes each.
     pub(crate) fn send_in(&self, frame: &[u8], piece: usize) {
-        let Ends { port, pool } = &mut *self.sender.lock().expect("one test, one thread");
-        let umem = Arc::clone(pool.umem());
-        let chain: Vec<Segment> = frame
-            .chunks(piece)
-            .map(|bytes| {
-                let mut frame = pool.take().expect("a frame");
-                umem.chunk_mut(&mut frame)[256..256 + bytes.len()].copy_from_slice(bytes);
-                Segment::new(frame, 256, bytes.len()).expect("it fits a chunk")
-            })
-            .collect();
-        port.send(chain.into_iter(), None).expect("room in the ring");
-        while port.kick() {}
-        port.reclaim(pool);
+        self.sender.lock().expect("one test, one thread").send(frame, piece);
     }
 
     /// Sends a frame from the outside, as it is.
@@ -150,22 +177,6 @@ impl Switch {
 
     /// The frames that the socket received since the last time.
     pub(crate) fn received(&mut self) -> Vec<Vec<u8>> {
-        let mut burst = Burst::new();
-        let mut all = Vec::new();
-        while self.port.receive(&mut burst, &mut self.pool) > 0 {
-            let umem = Arc::clone(self.pool.umem());
-            let mut segments = burst.segments.drain(..);
-            for packet in burst.packets.drain(..) {
-                let mut bytes = Vec::new();
-                for segment in segments.by_ref().take(packet.segments.into()) {
-                    bytes.extend_from_slice(umem.bytes(&segment));
-                    self.pool.give_segment(segment);
-                }
-                all.push(bytes);
-            }
-            drop(segments);
-            self.port.refill(&mut self.pool);
-        }
-        all
+        self.ends.received()
     }
 }
