@@ -59,9 +59,9 @@ mod segment;
 mod budget;
 mod counts;
 mod drop_reason;
+mod memory;
 mod packet;
 mod random;
-mod shared;
 mod time;
 
 #[cfg(test)]
@@ -74,8 +74,8 @@ pub use counts::Counts;
 pub use drop_reason::DropReason;
 pub use fragments::{PARKED, Release};
 pub use join::Join;
+pub use memory::{Shared, SharedConfig};
 pub use packet::{Checksum, Packet, Verdict};
 pub use segment::{Cut, CutTo};
-pub use shared::{Shared, SharedConfig};
 pub use time::Time;
 pub use walk::{Path, PathConfig, STAGES};

@@ -16,9 +16,9 @@ use crate::ends::{Client, Target};
 use crate::exit::Exit;
 use crate::fragments::{Fragments, Release};
 use crate::masquerade::{self, Draft};
+use crate::memory::Shared;
 use crate::random::Random;
 use crate::service::{self, Chooser, Keep};
-use crate::shared::Shared;
 use crate::{Counts, DropReason, Packet, Time, Verdict};
 use crate::{fragment, origin, parse, policy, rewrite, route, size};
 

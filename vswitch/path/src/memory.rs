@@ -1,4 +1,4 @@
-//! What the paths of all workers have in common.
+//! What the paths of all workers remember together.
 
 use core::fmt;
 
