@@ -179,3 +179,34 @@ fn super_frames_are_cut_to_what_fits_the_tunnel_and_to_the_segment_size_that_was
     let fits = up(false, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 1200]);
     assert!(matches!(bed.send(A, &fits), Got::Out { cut: None, .. }));
 }
+
+#[test]
+fn tunnels_over_ipv6_carry_both_families_under_a_right_checksum() {
+    for v6 in [false, true] {
+        for partial in [false, true] {
+            let mut bed = Bed::new(Setup { tunnel_v6: true, ..Setup::default() });
+            let sent = up(v6, A, FAR);
+            let sent = if partial { sent.partial() } else { sent };
+            let frame = bed.send(A, &sent.udp(1, 2, b"data")).frame();
+            let headers = sluice_wire::parse::parse(&frame, frame.len()).expect("an outer packet");
+            let addresses = headers.addresses(&frame).expect("IP");
+            assert_eq!(addresses, (UPLINK.v6.into(), PEER.v6.into()));
+            let outer = sluice_wire::udp::Packet::new_checked(&frame[54..]).expect("UDP");
+            assert!(outer.checksum_ok(headers.pseudo_header(&frame).expect("a pseudo header")), "{partial}");
+            let inner = ip(v6, (tunnel_mac(UPLINK.v6.into()), tunnel_mac(PEER.v6.into())), A, FAR).ttl(63);
+            assert_eq!(frame[70..], inner.udp(1, 2, b"data")[..]);
+        }
+    }
+}
+
+#[test]
+fn two_workers_carry_the_two_directions_of_one_connection() {
+    let mut bed = Bed::new(Setup { services: vec![service(UDP, &[(FAR, 8080)])], ..Setup::default() });
+    let sent = up(false, A, VIP).udp(1000, 80, b"q");
+    assert_eq!(unwrap(bed.send(A, &sent)), inner_out(false, A, FAR).udp(1000, 8080, b"q"));
+    let config = sluice_path::PathConfig { worker: sluice_tables::WorkerId(1), ..Default::default() };
+    bed.path = sluice_path::Path::new(config, std::sync::Arc::clone(bed.path.shared()));
+    let reply = arriving(&inner_in(false, FAR, A).udp(8080, 1000, b"a"));
+    bed.expect(UPLINK, &reply, A, &down(false, A, VIP, A).udp(80, 1000, b"a"));
+    assert_eq!((bed.counts.connections_new, bed.counts.connection_hits), (1, 1));
+}
