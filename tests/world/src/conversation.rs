@@ -52,7 +52,8 @@ impl Conversations {
         let number = flow.content.number(flow.source.is_ipv4());
         let tuple = (flow.source, flow.destination, number, flow.source_port, flow.destination_port);
         let back = (flow.destination, flow.source, number, flow.destination_port, flow.source_port);
-        if self.known.contains(&back) || self.seen.contains(&tuple) || self.seen.contains(&back) {
+        // It would rightly be taken for the answer of one that is there.
+        if self.known.contains(&back) || self.seen.contains(&back) {
             return Ok(None);
         }
         if !self.known.insert(tuple) {
