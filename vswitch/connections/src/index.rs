@@ -40,22 +40,15 @@ impl<'t> Index<'t> {
         (if number >= self.0.len() { number - self.0.len() } else { number }) as u32
     }
 
-    /// Calls `found` for each entry that may be of the hash, until it gives something.
+    /// Calls `found` for each entry of the hash's own bucket that may be of the hash, until it gives something.
     #[inline]
-    pub(crate) fn search<T>(self, hash: u64, mut found: impl FnMut(u32) -> Option<T>) -> Option<T> {
-        let home = self.home(hash);
-        let tag = tag_of(hash);
-        let bucket = self.bucket(home);
-        let result = bucket.search(tag, &mut found);
-        if result.is_some() {
-            return result;
-        }
-        let reach = Bucket::reach(bucket.flags());
-        if reach == 0 { None } else { self.search_beyond(home, reach, tag, &mut found) }
+    pub(crate) fn search_home<T>(self, hash: u64, mut found: impl FnMut(u32) -> Option<T>) -> Option<T> {
+        self.bucket(self.home(hash)).search(tag_of(hash), &mut found)
     }
 
-    #[cold]
-    fn search_beyond<T>(self, home: u32, reach: u32, tag: u16, found: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
+    /// The same for the buckets after it, as far as `reach`.
+    pub(crate) fn search_beyond<T>(self, hash: u64, reach: u32, found: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
+        let (home, tag) = (self.home(hash), tag_of(hash));
         (1..=reach.min(self.furthest())).find_map(|distance| self.bucket(self.after(home, distance)).search(tag, found))
     }
 

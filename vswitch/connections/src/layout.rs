@@ -7,6 +7,7 @@
 
 use crate::Config;
 use crate::atomic::AtomicU64;
+use crate::index::Index;
 use crate::place::{Family, Place};
 
 /// What the processor moves at once.
@@ -68,6 +69,24 @@ impl Layout {
         let v4 = index + buckets as usize;
         let v6 = v4 + capacity;
         Layout { capacity: config.capacity, owners, buckets, index, v4, v6, lines: v6 + 2 * capacity }
+    }
+
+    /// The buckets among all lines.
+    #[inline]
+    pub(crate) fn index_of<'t>(&self, lines: &'t [Line]) -> Index<'t> {
+        Index(lines.get(self.index..self.v4).unwrap_or_default())
+    }
+
+    /// The IPv4 records among all lines.
+    #[inline]
+    pub(crate) fn v4_of<'t>(&self, lines: &'t [Line]) -> &'t [Line] {
+        lines.get(self.v4..self.v6).unwrap_or_default()
+    }
+
+    /// The IPv6 records among all lines.
+    #[inline]
+    pub(crate) fn v6_of<'t>(&self, lines: &'t [Line]) -> &'t [[Line; 2]] {
+        lines.get(self.v6..self.lines).unwrap_or_default().as_chunks().0
     }
 
     /// The first line of a record; `None` for a place that the pools do not have.

@@ -34,6 +34,12 @@ impl Place {
         self.0 & (MAX_RECORDS - 1)
     }
 
+    /// The same in that family's pool, and a number beyond it for a place in the other's.
+    #[inline]
+    pub(crate) const fn index_in(self, family: Family) -> usize {
+        (self.0 ^ (family as u32) << 31) as usize
+    }
+
     /// The index entry that leads here for packets of `direction`.
     #[inline]
     pub(crate) const fn entry(self, direction: Direction) -> u32 {

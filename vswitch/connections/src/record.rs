@@ -84,6 +84,21 @@ impl Lead {
         (self.0 >> 16) as u16
     }
 
+    /// The lead of a live record that nobody is writing to; waits for who is.
+    #[inline]
+    pub(crate) fn settled(first: &Line) -> Option<Lead> {
+        loop {
+            let lead = Lead(first[LEAD].load(Ordering::Acquire));
+            if !lead.is_live() {
+                return None;
+            }
+            if !lead.is_being_written() {
+                return Some(lead);
+            }
+            wait_a_little();
+        }
+    }
+
     const fn new(incarnation: u32, mss: u16) -> Lead {
         Lead((incarnation as u64) << 32 | (mss as u64) << 16)
     }
@@ -105,12 +120,17 @@ impl Use {
     }
 
     #[inline]
+    pub(crate) fn of(first: &Line) -> Use {
+        Use(first[USE].load(Ordering::Relaxed))
+    }
+
+    #[inline]
     pub(crate) const fn last(self) -> Tick {
         Tick((self.0 >> 32) as u32)
     }
 
     #[inline]
-    const fn protocol(self) -> u8 {
+    pub(crate) const fn protocol(self) -> u8 {
         (self.0 >> 8) as u8
     }
 
@@ -124,6 +144,12 @@ impl Use {
         (self.0 >> 16) as u16 == incarnation as u16
     }
 
+    /// 0 if this belongs to that incarnation and protocol.
+    #[inline]
+    pub(crate) const fn differs(self, incarnation: u32, protocol: u8) -> u64 {
+        (self.0 ^ ((incarnation as u16 as u64) << 16 | (protocol as u64) << 8)) & 0xffff_ff00
+    }
+
     /// What a free record has: of no connection that it held or is about to hold.
     const fn gone(incarnation: u32) -> Use {
         Use(((incarnation as u16 ^ 0x8000) as u64) << 16)
@@ -132,6 +158,67 @@ impl Use {
     #[inline]
     const fn with(self, last: Tick, state: State) -> Use {
         Use((last.0 as u64) << 32 | self.0 & 0xffff_ff00 | state as u64)
+    }
+}
+
+#[inline]
+const fn action(word: u64) -> Action {
+    Action { egress: (word >> 32) as u32, l3_delta: (word >> 16) as u16, l4_delta: word as u16 }
+}
+
+/// What was read from a record besides its tuples, in registers: only after the check that it is consistent is it spread
+/// over a [`Connection`], straight where the caller wants that.
+pub(crate) struct Words {
+    lead: Lead,
+    used: Use,
+    actions: [u64; 2],
+    decision: u64,
+}
+
+impl Words {
+    /// `None` if the record has changed since `lead` was read.
+    #[inline(always)]
+    pub(crate) fn rest(first: &Line, lead: Lead, used: Use) -> Option<Words> {
+        let word = |word: usize| first[word].load(Ordering::Relaxed);
+        let words = Words { lead, used, actions: [word(ACTIONS), word(ACTIONS + 1)], decision: word(DECISION) };
+        fence(Ordering::Acquire);
+        if word(LEAD) == lead.0 { Some(words) } else { None }
+    }
+
+    /// The ports of the original direction above those of the reply.
+    #[inline(always)]
+    pub(crate) fn ports(first: &Line) -> u64 {
+        first[PORTS].load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn v4_addresses(first: &Line, direction: Direction) -> u64 {
+        first[ADDRESSES + direction as usize].load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn v6_addresses(first: &Line, second: &Line, direction: Direction) -> [u64; 4] {
+        match direction {
+            Direction::Original => [&first[ADDRESSES], &first[ADDRESSES + 1], &second[0], &second[1]],
+            Direction::Reply => [&second[2], &second[3], &second[4], &second[5]],
+        }
+        .map(|word| word.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn connection(self, place: Place, direction: Direction, original: Tuple, reply: Tuple) -> Connection {
+        Connection {
+            id: RecordId { place, incarnation: self.lead.incarnation() },
+            direction,
+            original,
+            reply,
+            actions: [action(self.actions[0]), action(self.actions[1])],
+            generation: (self.decision >> 32) as u32,
+            owner: Owner((self.decision >> 16) as u16),
+            flags: self.decision as u16,
+            mss: self.lead.mss(),
+            state: self.used.state(),
+        }
     }
 }
 
@@ -144,97 +231,25 @@ pub(crate) struct Record<'t> {
 }
 
 impl Record<'_> {
-    /// A copy of the connection, if the record holds one and `tuple` is its tuple in `direction`.
-    ///
-    /// Where the tuple does not match, nothing is checked: a connection that is here all the while matches.
-    #[inline]
-    pub(crate) fn matching(&self, tuple: &Tuple, key: &Key, direction: Direction) -> Option<Connection> {
-        loop {
-            let lead = self.settled()?;
-            let used = self.used();
-            if !used.is_of(lead.incarnation()) || self.key(used, direction)? != *key {
-                return None;
-            }
-            let other = self.key(used, direction.reversed())?.tuple();
-            let (original, reply) = match direction {
-                Direction::Original => (*tuple, other),
-                Direction::Reply => (other, *tuple),
-            };
-            let copy = self.copy(lead, used, direction, original, reply);
-            if self.unchanged(lead) {
-                return Some(copy);
-            }
-        }
-    }
-
     /// A copy of the connection, seen from the original direction, if the record holds one.
     pub(crate) fn read(&self) -> Option<(Connection, Use)> {
         loop {
-            let lead = self.settled()?;
+            let lead = Lead::settled(self.first)?;
             let used = self.used();
             let [original, reply] = [Direction::Original, Direction::Reply].map(|direction| self.key(used, direction));
-            let copy = self.copy(lead, used, Direction::Original, original?.tuple(), reply?.tuple());
-            if self.unchanged(lead) {
+            if let Some(words) = Words::rest(self.first, lead, used) {
+                let copy = words.connection(self.place, Direction::Original, original.tuple(), reply.tuple());
                 return used.is_of(lead.incarnation()).then_some((copy, used));
             }
         }
     }
 
-    /// The lead of a live record that nobody is writing to.
-    #[inline]
-    fn settled(&self) -> Option<Lead> {
-        loop {
-            let lead = Lead(self.first[LEAD].load(Ordering::Acquire));
-            if !lead.is_live() {
-                return None;
-            }
-            if !lead.is_being_written() {
-                return Some(lead);
-            }
-            wait_a_little();
-        }
-    }
-
-    #[inline]
-    fn unchanged(&self, lead: Lead) -> bool {
-        fence(Ordering::Acquire);
-        self.first[LEAD].load(Ordering::Relaxed) == lead.0
-    }
-
-    #[inline]
-    fn key(&self, used: Use, direction: Direction) -> Option<Key> {
-        let side = direction as usize;
-        let ports = (self.word(PORTS) >> (32 - 32 * side)) as u32;
+    fn key(&self, used: Use, direction: Direction) -> Key {
+        let ports = (Words::ports(self.first) >> (32 - 32 * direction as u32)) as u32;
         let protocol = used.protocol();
-        Some(match self.second {
-            None => Key::V4 { addresses: self.word(ADDRESSES + side), ports, protocol },
-            Some(second) => {
-                let second = |word: usize| second[word].load(Ordering::Relaxed);
-                let addresses = match direction {
-                    Direction::Original => [self.word(ADDRESSES), self.word(ADDRESSES + 1), second(0), second(1)],
-                    Direction::Reply => [second(2), second(3), second(4), second(5)],
-                };
-                Key::V6 { addresses, ports, protocol }
-            }
-        })
-    }
-
-    #[inline]
-    fn copy(&self, lead: Lead, used: Use, direction: Direction, original: Tuple, reply: Tuple) -> Connection {
-        let action =
-            |word: u64| Action { egress: (word >> 32) as u32, l3_delta: (word >> 16) as u16, l4_delta: word as u16 };
-        let decision = self.word(DECISION);
-        Connection {
-            id: RecordId { place: self.place, incarnation: lead.incarnation() },
-            direction,
-            original,
-            reply,
-            actions: [action(self.word(ACTIONS)), action(self.word(ACTIONS + 1))],
-            generation: (decision >> 32) as u32,
-            owner: Owner((decision >> 16) as u16),
-            flags: decision as u16,
-            mss: lead.mss(),
-            state: used.state(),
+        match self.second {
+            None => Key::V4 { addresses: Words::v4_addresses(self.first, direction), ports, protocol },
+            Some(second) => Key::V6 { addresses: Words::v6_addresses(self.first, second, direction), ports, protocol },
         }
     }
 
@@ -250,7 +265,7 @@ impl Record<'_> {
     /// Word 7 as it is now.
     #[inline]
     pub(crate) fn used(&self) -> Use {
-        Use(self.word(USE))
+        Use::of(self.first)
     }
 
     /// Moves last use and state of that incarnation on; writes only what changed. The state that it now has, or would

@@ -1,6 +1,7 @@
 //! The table, as its users see it.
 
 mod adopt;
+mod find;
 mod insert;
 mod list;
 mod remove;
@@ -12,7 +13,6 @@ pub use adopt::{Adopted, Outcome, TooSmall};
 pub use list::Listed;
 
 use crate::atomic::Ordering;
-use crate::bucket::tag_of;
 use crate::counts::Counts;
 use crate::hash::Secrets;
 use crate::index::Index;
@@ -77,8 +77,7 @@ impl Table {
 
     #[inline]
     fn index(&self) -> Index<'_> {
-        let first = self.layout.index;
-        Index(&self.lines()[first..first + self.layout.buckets as usize])
+        self.layout.index_of(self.lines())
     }
 
     #[inline]
@@ -131,28 +130,11 @@ impl Table {
     #[inline]
     pub fn peek(&self, hash: u64) -> u64 {
         let index = self.index();
-        let touched = index.bucket(index.home(hash)).search(tag_of(hash), &mut |entry| {
+        let touched = index.search_home(hash, |entry| {
             let (place, _) = Place::of_entry(entry);
             Some(self.record(place)?.touch())
         });
         touched.unwrap_or(0)
-    }
-
-    /// The connection that one of whose tuples is `tuple`; `hash` is its [`Table::hash`].
-    ///
-    /// A connection that has been idle for too long is found until [`Table::sweep`] has come to it.
-    #[must_use]
-    #[inline]
-    pub fn find(&self, hash: u64, tuple: &Tuple) -> Option<Connection> {
-        self.find_key(hash, tuple, &Key::of(tuple)?)
-    }
-
-    #[inline]
-    fn find_key(&self, hash: u64, tuple: &Tuple, key: &Key) -> Option<Connection> {
-        self.index().search(hash, |entry| {
-            let (place, direction) = Place::of_entry(entry);
-            self.record(place)?.matching(tuple, key, direction)
-        })
     }
 
     /// Tells the table of a packet of `connection`, in the direction that it was found by: moves state and last use on,

@@ -129,9 +129,7 @@ impl Table {
         let hashes = [self.hash_of(&original), self.hash_of(&reply)];
         let mut locks = self.index().lock(hashes);
         let single = original == reply;
-        if self.find_key(hashes[0], &connection.original, &original).is_some()
-            || self.find_key(hashes[1], &connection.reply, &reply).is_some()
-        {
+        if self.find_key(hashes[0], &original).is_some() || self.find_key(hashes[1], &reply).is_some() {
             return false;
         }
         let Ok(Some(first)) = locks.reserve(hashes[0], None) else { return false };

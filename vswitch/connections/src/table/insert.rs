@@ -21,10 +21,10 @@ impl Table {
         let index = self.index();
         loop {
             let mut locks = index.lock(hashes);
-            if let Some(other) = self.find_key(hashes[0], &new.original, &keys[0]) {
+            if let Some(other) = self.find_key(hashes[0], &keys[0]) {
                 return Err(Refused::OriginalTaken(other));
             }
-            if !single && self.find_key(hashes[1], &new.reply, &keys[1]).is_some() {
+            if !single && self.find_key(hashes[1], &keys[1]).is_some() {
                 return Err(Refused::ReplyTaken);
             }
             let Ok(original) = locks.reserve(hashes[0], None) else {
