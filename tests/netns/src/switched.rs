@@ -1,5 +1,7 @@
 //! A switch without an agent: real AF_XDP ports on real veths, tables made by hand.
 
+mod wired;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use sluice_worker::{IdlePolicy, Switch, SwitchConfig};
 use sluice_xsk::{BindConfig, HugePages, Umem, UmemConfig, features::Allowed};
 
 use crate::Namespace;
+pub use wired::Wired;
 
 /// MTU of the way between pods.
 const PATH_MTU: u16 = 1500;
@@ -182,7 +185,12 @@ impl Switched {
     }
 
     fn publish(&self) {
-        let mut tables = TablesBuilder::new(1, 7)
+        self.publisher.publish(self.tables(1).build().expect("valid tables"));
+    }
+
+    /// The pods.
+    fn tables(&self, generation: u64) -> TablesBuilder {
+        let mut tables = TablesBuilder::new(generation, 7)
             .pod_cidr("10.244.1.0/24".parse().expect("a CIDR"))
             .pod_cidr("fd00:10:244:1::/64".parse().expect("a CIDR"));
         for pod in &self.pods {
@@ -196,7 +204,7 @@ impl Switched {
                 max_l3_len: if self.setup.super_frames { 65000 } else { u32::from(PATH_MTU) },
             });
         }
-        self.publisher.publish(tables.build().expect("valid tables"));
+        tables
     }
 
     fn worker_for(&self, id: PortId) -> WorkerId {

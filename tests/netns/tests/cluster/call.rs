@@ -1,0 +1,177 @@
+//! Calls of a client, and what became of them.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use sluice_netns::wait_for;
+
+use crate::place::Place;
+
+/// How long an answer may take that is to come. On a loaded machine a test is to be slow, not red.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long silence has to last to be called that. The counters of drops are what shows it.
+const SILENCE: Duration = Duration::from_millis(400);
+
+/// Who answered a client, and as whom it saw the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) server: String,
+    pub(crate) seen: SocketAddr,
+}
+
+impl Answer {
+    fn parse(line: &str) -> io::Result<Self> {
+        let parsed = line.trim().split_once(' ').and_then(|(server, seen)| Some((server, seen.parse().ok()?)));
+        let (server, seen) = parsed.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, line.to_owned()))?;
+        Ok(Self { server: server.to_owned(), seen })
+    }
+}
+
+/// How a call ended that was to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// Someone said so: a TCP reset, or an ICMP error.
+    Refused,
+    /// Nobody said anything.
+    Silent,
+}
+
+/// A TCP connection that stays open.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) answer: Answer,
+    pub(crate) stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Sends a message and reads it back.
+    pub(crate) fn exchange(&mut self, message: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(message)?;
+        let mut back = vec![0; message.len()];
+        self.stream.read_exact(&mut back)?;
+        if back == message { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
+    }
+}
+
+impl Place {
+    /// Opens a TCP connection and reads the greeting.
+    pub(crate) fn connect(&self, to: SocketAddr) -> io::Result<Connection> {
+        self.connect_within(to, PATIENCE)
+    }
+
+    fn connect_within(&self, to: SocketAddr, bound: Duration) -> io::Result<Connection> {
+        let stream = self.inside(|| TcpStream::connect_timeout(&to, bound))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        Ok(Connection { answer: Answer::parse(&line)?, stream })
+    }
+
+    /// Who answers over TCP.
+    pub(crate) fn tcp(&self, to: SocketAddr) -> Answer {
+        match self.connect(to) {
+            Ok(connection) => connection.answer,
+            Err(error) => panic!("{} to {to}: {error}", self.name),
+        }
+    }
+
+    /// Waits until somebody answers over TCP: objects take a moment to be in force.
+    pub(crate) fn await_tcp(&self, to: SocketAddr) -> Answer {
+        wait_for(&format!("{} to be answered by {to}", self.name), || {
+            Some(self.connect_within(to, Duration::from_millis(300)).ok()?.answer)
+        })
+        .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// How a TCP connection fails, which it must.
+    pub(crate) fn tcp_fails(&self, to: SocketAddr) -> Failed {
+        match self.connect_within(to, SILENCE) {
+            Ok(connection) => panic!("{} to {to}: {:?} answers", self.name, connection.answer),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// Waits until TCP connections fail in this way.
+    pub(crate) fn await_tcp_fails(&self, to: SocketAddr, how: Failed) {
+        wait_for(&format!("{} to find {to} {how:?}", self.name), || {
+            self.connect_within(to, SILENCE).err().filter(|error| failed(error) == how)
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A UDP socket that speaks with one address only, from `port` (0 for any) of the address it has of that family.
+    pub(crate) fn udp_socket(&self, to: SocketAddr, port: u16) -> UdpSocket {
+        self.udp_socket_from(SocketAddr::new(self.like(to), port), to)
+    }
+
+    /// The same from any address.
+    pub(crate) fn udp_socket_from(&self, from: SocketAddr, to: SocketAddr) -> UdpSocket {
+        let made = self.inside(|| {
+            let socket = UdpSocket::bind(from)?;
+            socket.connect(to)?;
+            io::Result::Ok(socket)
+        });
+        made.unwrap_or_else(|error| panic!("{} from {from} to {to}: {error}", self.name))
+    }
+
+    /// Who answers a datagram of `length` bytes, whose content comes back whole. Repeated once: a datagram may be lost.
+    pub(crate) fn udp(&self, to: SocketAddr, length: usize) -> Answer {
+        let socket = self.udp_socket(to, 0);
+        let first = ask(&socket, &pattern(length), Duration::from_secs(2));
+        let answer = first.or_else(|_| ask(&socket, &pattern(length), PATIENCE));
+        answer.unwrap_or_else(|error| panic!("{} to {to}, {length} bytes: {error}", self.name))
+    }
+
+    /// How a datagram fails, which it must.
+    pub(crate) fn udp_fails(&self, to: SocketAddr) -> Failed {
+        match ask(&self.udp_socket(to, 0), b"anyone?", SILENCE) {
+            Ok(answer) => panic!("{} to {to}: {answer:?} answers", self.name),
+            Err(error) => failed(&error),
+        }
+    }
+
+    /// How a datagram from one address fails, which it must.
+    pub(crate) fn udp_fails_from(&self, from: IpAddr, to: SocketAddr) -> Failed {
+        match ask(&self.udp_socket_from(SocketAddr::new(from, 0), to), b"anyone?", SILENCE) {
+            Ok(answer) => panic!("{} from {from} to {to}: {answer:?} answers", self.name),
+            Err(error) => failed(&error),
+        }
+    }
+}
+
+fn failed(error: &io::Error) -> Failed {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Failed::Refused,
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Failed::Silent,
+        _ => panic!("neither refused nor silent: {error}"),
+    }
+}
+
+/// Sends a datagram and waits for its answer, which repeats it.
+pub(crate) fn ask(socket: &UdpSocket, message: &[u8], bound: Duration) -> io::Result<Answer> {
+    socket.set_read_timeout(Some(bound))?;
+    socket.send(message)?;
+    let mut block = vec![0; 65536];
+    let length = socket.recv(&mut block)?;
+    let end = block[..length].iter().position(|byte| *byte == b'\n').ok_or(ErrorKind::InvalidData)?;
+    if &block[end + 1..length] != message {
+        return Err(io::Error::new(ErrorKind::InvalidData, "the answer repeats something else"));
+    }
+    Answer::parse(&String::from_utf8_lossy(&block[..end]))
+}
+
+/// Bytes of which no two neighbours' order could be changed unseen.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let step = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    std::iter::repeat_with(step).take(length).collect()
+}
