@@ -1,16 +1,16 @@
 //! What happens to a packet, stage by stage.
 //!
 //! ```text
-//! Packet --> parse --> origin --> route --> size --> rewrite --> Verdict::Forward
-//!              |         |          |        |
-//!              |         |          +--------+--> icmp: error back to the sender, the packet counted as dropped
-//!              |         +----------+-----------> reply: ARP, neighbour advertisement, echo
-//!              +---------+----------+--------+--> Verdict::Drop(DropReason)
+//! Packet -> parse -> origin -> fragment -> connection --known-------------------------------+-> size -> rewrite -> Verdict
+//!                                              +--new--> service, policy, route, masquerade -+
+//!
+//! other ways out: dropped for a reason, answered (reply, icmp), parked, punted to the host
 //! ```
 //!
 //! [`Path::run`] takes a burst and leaves a [`Verdict`] on every packet of it. The modules of the stages are declared
 //! below in packet order and only `walk` calls them; `docs/path.md` tells what each reads and decides. Nothing here
-//! allocates, locks, logs or reads a clock: time and tables are arguments.
+//! allocates once a path is made, logs or reads a clock: time, tables and seeds are arguments. What a path shares with those
+//! of other workers is [`Shared`]; looking a connection up takes no lock.
 #![forbid(unsafe_code)]
 
 mod walk;
