@@ -184,3 +184,145 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::State::*;
+    use super::*;
+    use Direction::{Original, Reply};
+
+    const fn tcp(flags: u8) -> Segment {
+        Segment::Tcp { flags }
+    }
+
+    /// The state after packets of TCP, the first of which began the connection.
+    fn life(packets: &[(Direction, u8)]) -> State {
+        let first = State::first(TCP, tcp(packets[0].1));
+        packets[1..].iter().fold(first, |state, &(direction, flags)| state.after(direction, tcp(flags)))
+    }
+
+    const HANDSHAKE: [(Direction, u8); 3] = [(Original, SYN), (Reply, SYN | ACK), (Original, ACK)];
+
+    /// The handshake, and then these.
+    fn then(packets: &[(Direction, u8)]) -> State {
+        life(&[&HANDSHAKE[..], packets].concat())
+    }
+
+    #[test]
+    fn a_handshake_establishes_a_connection() {
+        assert_eq!(life(&HANDSHAKE[..1]), TcpSynSent);
+        assert_eq!(life(&HANDSHAKE[..2]), TcpSynReceived);
+        assert_eq!(life(&HANDSHAKE), TcpEstablished);
+        assert_eq!(then(&[(Reply, ACK), (Original, ACK | 8), (Original, SYN), (Reply, 0)]), TcpEstablished);
+    }
+
+    #[test]
+    fn segments_sent_again_change_nothing() {
+        assert_eq!(life(&[(Original, SYN), (Original, SYN)]), TcpSynSent);
+        assert_eq!(life(&[(Original, SYN), (Reply, SYN | ACK), (Reply, SYN | ACK)]), TcpSynReceived);
+        assert_eq!(then(&[(Original, FIN | ACK), (Original, FIN | ACK)]), TcpClosingOriginal);
+        assert_eq!(then(&[(Reply, FIN | ACK), (Reply, FIN | ACK)]), TcpClosingReply);
+    }
+
+    #[test]
+    fn both_sides_may_open_at_once() {
+        assert_eq!(life(&[(Original, SYN), (Reply, SYN), (Original, SYN | ACK), (Original, ACK)]), TcpEstablished);
+    }
+
+    #[test]
+    fn the_side_that_answered_does_not_establish_a_connection_alone() {
+        assert_eq!(life(&[(Original, SYN), (Reply, SYN | ACK), (Reply, ACK)]), TcpSynReceived);
+        assert_eq!(life(&[(Original, SYN), (Reply, ACK)]), TcpSynSent);
+    }
+
+    #[test]
+    fn a_connection_picked_up_in_the_middle_is_established_once_the_other_side_is_heard() {
+        for flags in [ACK, ACK | 8, SYN | ACK, 0] {
+            assert_eq!(life(&[(Original, flags)]), TcpPickedUp, "{flags:#x}");
+        }
+        assert_eq!(life(&[(Original, ACK), (Original, ACK)]), TcpPickedUp);
+        assert_eq!(life(&[(Original, ACK), (Reply, ACK)]), TcpEstablished);
+        assert_eq!(life(&[(Original, SYN), (Original, ACK)]), TcpPickedUp, "the answer took another way");
+        assert_eq!(State::first(TCP, Segment::Other), TcpPickedUp, "a fragment without a header");
+        assert_eq!(life(&[(Original, FIN | ACK)]), TcpClosingOriginal);
+        assert_eq!(life(&[(Original, RST)]), TcpReset);
+    }
+
+    #[test]
+    fn the_fins_of_both_sides_close_a_connection() {
+        assert_eq!(then(&[(Original, FIN | ACK), (Reply, ACK)]), TcpClosingOriginal);
+        assert_eq!(then(&[(Original, FIN | ACK), (Reply, FIN | ACK), (Original, ACK)]), TcpClosed);
+        assert_eq!(then(&[(Reply, FIN | ACK), (Original, ACK | 8), (Original, FIN | ACK)]), TcpClosed);
+    }
+
+    #[test]
+    fn a_reset_ends_a_connection_from_any_state() {
+        for state in [TcpSynSent, TcpSynReceived, TcpEstablished, TcpPickedUp, TcpClosingOriginal, TcpClosed] {
+            for direction in [Original, Reply] {
+                assert_eq!(state.after(direction, tcp(RST | ACK)), TcpReset);
+            }
+        }
+        assert!(TcpReset.is_over() && TcpClosed.is_over() && !TcpClosingReply.is_over());
+    }
+
+    #[test]
+    fn a_syn_on_a_connection_that_is_over_asks_for_a_new_one() {
+        for state in [TcpClosed, TcpReset] {
+            for direction in [Original, Reply] {
+                assert_eq!(state.after(direction, tcp(SYN)), TcpReopen);
+                for flags in [ACK, SYN | ACK, FIN | ACK, SYN | FIN, 0] {
+                    assert_eq!(state.after(direction, tcp(flags)), state, "{flags:#x}");
+                }
+            }
+        }
+        assert_eq!(then(&[(Original, FIN), (Original, SYN)]), TcpClosingOriginal, "one side is still there");
+    }
+
+    #[test]
+    fn a_later_fragment_of_tcp_changes_nothing() {
+        for state in [TcpSynSent, TcpEstablished, TcpClosingReply, TcpReset] {
+            assert_eq!(state.after(Reply, Segment::Other), state);
+        }
+    }
+
+    #[test]
+    fn udp_and_sctp_know_whether_they_were_answered_and_the_rest_does_not_care() {
+        for (protocol, unreplied, replied) in [(UDP, UdpUnreplied, UdpReplied), (SCTP, SctpUnreplied, SctpReplied)] {
+            assert_eq!(State::first(protocol, Segment::Other), unreplied);
+            assert_eq!(unreplied.after(Original, Segment::Other), unreplied);
+            assert_eq!(unreplied.after(Reply, Segment::Other), replied);
+            assert_eq!(replied.after(Original, Segment::Other), replied);
+        }
+        for (protocol, state) in [(ICMP, Icmp), (ICMPV6, Icmp), (47, Other)] {
+            assert_eq!(State::first(protocol, Segment::Other), state);
+            assert_eq!(state.after(Reply, Segment::Other), state);
+        }
+    }
+
+    #[test]
+    fn whatever_the_flags_a_state_can_be_kept_or_asks_for_a_new_connection() {
+        for number in TcpSynSent as u8..=TcpReset as u8 {
+            let state = State::decode(number);
+            assert_eq!(state as u8, number);
+            for flags in 0..=u8::MAX {
+                for direction in [Original, Reply] {
+                    let after = state.after(direction, tcp(flags));
+                    assert!(
+                        after == TcpReopen || State::stored(after as u8, TCP) == Some(after),
+                        "{state:?} {flags:#x}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_state_of_another_protocol_is_not_believed() {
+        assert_eq!(State::stored(UdpReplied as u8, TCP), None);
+        assert_eq!(State::stored(TcpEstablished as u8, UDP), None);
+        assert_eq!(State::stored(0, TCP), None);
+        assert_eq!(State::stored(TcpReopen as u8, TCP), None);
+        assert_eq!(State::stored(Other as u8, 47), Some(Other));
+        assert_eq!(State::stored(Icmp as u8, ICMPV6), Some(Icmp));
+    }
+}
