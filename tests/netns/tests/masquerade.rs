@@ -6,6 +6,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use sluice_ebpf::XdpMode;
 use sluice_netns::Namespace;
 use sluice_netns::switched::{Setup, Wired};
+use sluice_path::DropReason;
 
 const BYTES: usize = 3_000_000;
 
@@ -45,7 +46,9 @@ fn pods_speak_to_the_outside_as_the_node_in_super_frames_here_and_segments_there
         }
         let counters = wired.program.counters().unwrap();
         assert!(counters.taken_masquerade > 0 && counters.passed > 0, "{counters:?}");
-        let looped: Vec<_> = wired.switched.switch().counters().iter().map(|worker| worker.looped).collect();
+        let workers = wired.switched.switch().counters();
+        assert!(workers.iter().all(|worker| worker.counts.dropped(DropReason::TooBig) == 0), "{mode:?}");
+        let looped: Vec<_> = workers.iter().map(|worker| worker.looped).collect();
         assert!(looped.iter().any(|looped| looped.super_frames_cut > 0), "{looped:?}");
     }
 }

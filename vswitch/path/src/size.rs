@@ -52,6 +52,10 @@ pub(crate) fn run(
     if whole_tcp && headers.ip_len <= largest {
         return Ok(wire.then_some(CutTo { mtu, mss, inner: 0 }));
     }
+    if whole_tcp && is_merged(arrival) {
+        // No sender can be told to send less: each segment fitted the wire.
+        return Ok(Some(CutTo { mtu: largest.min(u16::MAX.into()) as u16, mss: 0, inner: 0 }));
+    }
     Err(too_big(packet.head(), arrival, mtu))
 }
 
@@ -77,6 +81,13 @@ fn exceeds(arrival: &Arrival<'_>, mss: u16) -> bool {
     mss != 0 && headers.l4_len() > u32::from(mss) + 20
 }
 
+/// Whether a packet is longer than its wire takes: then the uplink's device or its driver has made it of several segments
+/// (GRO), up to 65,535 bytes, which may be more than a pod's device takes.
+#[cold]
+fn is_merged(arrival: &Arrival<'_>) -> bool {
+    arrival.port.kind == PortKind::Uplink && arrival.ip.headers.ip_len > u32::from(arrival.port.path_mtu)
+}
+
 #[cold]
 fn too_big(head: &[u8], arrival: &Arrival<'_>, mtu: u16) -> Refusal {
     if arrival.ip.headers.l3 == L3::Ipv4 && head[arrival.ip.l3() + FLAGS] & DONT_FRAGMENT == 0 {
@@ -89,10 +100,13 @@ fn too_big(head: &[u8], arrival: &Arrival<'_>, mtu: u16) -> Refusal {
 mod tests {
     use sluice_packets::{Ip, Segment, fragment};
 
+    use sluice_tables::{Port, PortId, PortKind, WorkerId};
+
     use super::run;
     use crate::egress::Way;
     use crate::exit::{Failure, Refusal};
     use crate::fixture::*;
+    use crate::origin::Arrival;
     use crate::{CutTo, DropReason};
 
     fn sized(frame: &[u8]) -> Result<Option<CutTo>, DropReason> {
@@ -138,6 +152,27 @@ mod tests {
             assert_eq!(sized(&tcp(ip, 65_001)), Err(DropReason::TooBig));
         }
         assert_eq!(sized(&tcp(a_to_b().dont_fragment(false), 65_001)), Err(DropReason::NeedsFragmenting));
+    }
+
+    #[test]
+    fn what_the_uplinks_device_merged_is_cut_where_it_is_too_long_for_a_pods_device() {
+        let uplink = Port {
+            id: PortId(9),
+            kind: PortKind::Uplink,
+            worker: WorkerId(0),
+            mac: A.mac,
+            addresses: Vec::new(),
+            path_mtu: 1500,
+            max_l3_len: 1500,
+        };
+        for (len, cut) in [(65_000, None), (65_001, Some(65_000.into())), (65_535, Some(65_000.into()))] {
+            let (mut room, tables) = (Vec::new(), tables());
+            let mut packet = packet(&mut room, &tcp(a_to_b(), len), A);
+            let from_a = arrival(&tables, &mut packet);
+            let arrival = Arrival { port: &uplink, ..from_a };
+            let way = Way::Port(tables.port(B.port).expect("B's port"));
+            assert_eq!(run(&tables, &packet, &arrival, &way, arrival.ip.destination, 0), Ok(cut), "{len}");
+        }
     }
 
     #[test]

@@ -147,9 +147,12 @@ impl Cluster {
         }
     }
 
-    /// What the agents say is wrong.
+    /// What the agents counted, for a test that failed.
     fn complaints(&self) -> String {
-        let say = |node: &str| format!("{node}: drops {} ", self.status(node)["drops"]);
+        let say = |node: &str| match sluice_lab::agent_status(&self.options.name, node) {
+            Ok(status) => format!("{node}: path {}, drops {} ", status["path"], status["drops"]),
+            Err(error) => format!("{node}: {error} "),
+        };
         ["node-a", "node-b"].map(say).concat()
     }
 }

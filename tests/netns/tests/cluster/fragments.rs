@@ -1,1 +1,39 @@
-//! ...
+//! Datagrams that are longer than a packet may be.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use crate::driver::Cluster;
+use crate::objects::{Endpoint, PORT, frontends, node_port_service, with_endpoints};
+use crate::server::Server;
+
+/// Lengths of datagrams: one packet, one packet in a pod and two on the wire's MTU less a tunnel, and several.
+const LENGTHS: [usize; 5] = [1400, 1460, 1600, 2900, 3000];
+
+#[test]
+fn datagrams_of_any_length_arrive_whole_between_nodes_by_services_and_from_outside() {
+    let cluster = Cluster::up("frag");
+    let web_b = cluster.pod("web-b");
+    let _server = Server::start(&web_b, PORT);
+    let service = node_port_service("web", 40, 30040, &json!({}));
+    cluster.apply("web", &with_endpoints(service, &[Endpoint::ready(&web_b, "node-b")]));
+    let (client, outside) = (cluster.pod("client"), cluster.outside());
+    let node_ports = cluster.node("node-a").at(30040);
+    for family in 0..2 {
+        client.await_tcp(frontends(40, 80)[family]);
+        outside.await_tcp(node_ports[family]);
+        let ways: [(_, SocketAddr); 3] =
+            [(&client, web_b.at(PORT)[family]), (&client, frontends(40, 80)[family]), (&outside, node_ports[family])];
+        for (from, to) in ways {
+            for length in LENGTHS {
+                assert_eq!(from.udp(to, length).server, "web-b", "{} to {to}, {length} bytes", from.name);
+            }
+        }
+    }
+    for node in ["node-a", "node-b"] {
+        for reason in ["fragment_overlap", "fragments_full"] {
+            assert_eq!(cluster.drops(node, reason), 0, "{node}: {reason}");
+        }
+    }
+}

@@ -60,10 +60,26 @@ impl KernelNode {
 
     /// Packets that its tunnel device has received and sent.
     pub(crate) fn carried(&self) -> (u64, u64) {
+        let counted = |way: &str| self.counted(way, "packets");
+        (counted("rx"), counted("tx"))
+    }
+
+    /// What of ours it has thrown away: at its tunnel device, and for UDP checksums, outer ones too.
+    pub(crate) fn refused(&self) -> u64 {
+        let read = || ["snmp", "snmp6"].map(|file| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")));
+        let [v4, v6] = self.theirs.netns.run(read).expect("its namespace").map(|text| text.expect("counters"));
+        let mut udp = v4.lines().filter_map(|line| line.strip_prefix("Udp: "));
+        let names = udp.next().expect("names").split(' ');
+        let wrong = names.zip(udp.next().expect("values").split(' ')).find(|(name, _)| *name == "InCsumErrors");
+        let wrong6 = v6.lines().find_map(|line| line.strip_prefix("Udp6InCsumErrors")).expect("a counter");
+        let wrong = [wrong.expect("a counter").1, wrong6].map(|count| count.trim().parse::<u64>().expect("a number"));
+        wrong.iter().sum::<u64>() + self.counted("rx", "errors") + self.counted("rx", "dropped")
+    }
+
+    fn counted(&self, way: &str, what: &str) -> u64 {
         let shown = run(&self.theirs.netns, Command::new("ip").args(["-s", "-j", "link", "show", TUNNEL]));
         let shown: Value = serde_json::from_str(&shown).expect("JSON");
-        let packets = |way: &str| shown[0]["stats64"][way]["packets"].as_u64().expect("a counter");
-        (packets("rx"), packets("tx"))
+        shown[0]["stats64"][way][what].as_u64().expect("a counter")
     }
 }
 

@@ -11,7 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+mod geneve;
 mod kernel;
+mod openvswitch;
 mod ours;
 mod theirs;
 mod traffic;

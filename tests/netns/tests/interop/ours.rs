@@ -41,9 +41,11 @@ impl Ours {
         let name: LabName = format!("{MARK}{}{label}", std::process::id()).parse().expect("a short label");
         let manifests = std::env::temp_dir().join(format!("{MANIFESTS}{name}"));
         fs::create_dir_all(&manifests).expect("the temporary directory is writable");
-        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" }, "spec": { "nodeName": NODE } });
-        let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [node(NODE, &NETWORKS, address), pod] });
-        fs::write(manifests.join("ours.json"), objects.to_string()).expect("writable");
+        let pod =
+            json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" }, "spec": { "nodeName": NODE } });
+        for (file, object) in [("node.json", node(NODE, &NETWORKS, address)), ("pod.json", pod)] {
+            fs::write(manifests.join(file), object.to_string()).expect("writable");
+        }
         let mut agent = AgentSettings::default();
         settings.iter().for_each(|setting| agent.set(setting).expect("a setting"));
         let binaries = Binaries::find().unwrap_or_else(|error| panic!("{error}"));
@@ -101,6 +103,11 @@ impl Ours {
         let name = self.name.node_netns(of);
         let netns = Netns::create(&name).unwrap_or_else(|error| panic!("{error}"));
         (name, netns)
+    }
+
+    /// Name of one that is there.
+    pub(crate) fn namespace_of(&self, of: &str) -> String {
+        self.name.node_netns(of)
     }
 
     /// Name of the namespace with the wire.

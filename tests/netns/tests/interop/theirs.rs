@@ -31,7 +31,8 @@ impl Theirs {
         ip(&ours.wire(), &format!("link add theirs mtu {MTU} type veth peer name {UPLINK} mtu {MTU} netns {name}"));
         ip(&ours.wire(), "link set theirs master br0 up");
         without_offloads(&netns, UPLINK);
-        sysctl::set_in(&netns, &[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")]).expect("sysctls");
+        sysctl::set_in(&netns, &[("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")])
+            .expect("sysctls");
         ip(&name, "link set lo up");
         ip(&name, &format!("link set {UPLINK} up"));
         Self { name, netns }
