@@ -190,7 +190,7 @@ impl Conversations {
             To::Peer(node) => From::Peer(node),
             To::Neighbour(_) => From::Outside,
         };
-        let second = Datagram { flags: second_flags(flow), payload: b"second".to_vec(), ..first_packet(flow) };
+        let second = later_packet(flow);
         if arrived.to == To::Host && (arrived.datagram.source == flow.source || !cluster.setup.uplink) {
             // What the host answers beyond the node, or without the switch's translation, goes its own way.
             if arrived.datagram.destination != flow.destination && !matches!(flow.from, From::Pod(_)) {
@@ -253,12 +253,21 @@ pub fn first_packet(flow: &Flow) -> Datagram {
     }
 }
 
+/// A packet of the flow after the first.
+#[must_use]
+pub fn later_packet(flow: &Flow) -> Datagram {
+    Datagram { flags: second_flags(flow), payload: b"second".to_vec(), ..first_packet(flow) }
+}
+
 fn second_flags(flow: &Flow) -> u8 {
     if flow.content == Content::Transport(Protocol::Tcp) { tcp::flag::ACK } else { 0 }
 }
 
 /// Whether what was seen is one of the answers; the delivery that it is.
-fn judge(flow: &Flow, permitted: &[Answer], seen: &Seen) -> Result<Option<Delivery>, String> {
+///
+/// # Errors
+/// What was seen, where it is none of them.
+pub fn judge(flow: &Flow, permitted: &[Answer], seen: &Seen) -> Result<Option<Delivery>, String> {
     let wrong = || Err(format!("permitted {permitted:?}, seen {}", describe(seen)));
     let open = permitted.contains(&Answer::AnythingButAPod);
     match seen {

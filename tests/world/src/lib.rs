@@ -10,6 +10,7 @@
 //! test is not made twice.
 #![forbid(unsafe_code)]
 
+pub mod aftermath;
 pub mod any_bytes;
 mod clock;
 pub mod cluster;

@@ -1,11 +1,14 @@
 //! Clusters that proptest makes up, small ones that hold every kind of thing, and that shrink by leaving things out.
 
+mod changes;
 mod policies;
 mod services;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+pub use changes::{Change, changes};
 
 use super::{Cluster, ContainerPort, Encapsulation, Labels, Namespace, Node, Pod, Protocol, Setup};
 
