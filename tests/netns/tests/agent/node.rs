@@ -198,6 +198,13 @@ impl Node {
         let addresses = networks.map(|network| network["inUse"].as_u64().expect("a number")).collect();
         (addresses, status["frames"]["kernel"].as_u64().expect("a number"))
     }
+
+    /// Whether no more is in use than `before`. A port's share of frames is one less for each packet that it received and
+    /// has not made good yet, and the node's own stack sends some unasked.
+    pub(crate) fn uses_no_more_than(&self, before: &(Vec<u64>, u64)) -> bool {
+        let (addresses, frames) = self.in_use();
+        addresses == before.0 && frames <= before.1
+    }
 }
 
 impl Drop for Node {
