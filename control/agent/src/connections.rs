@@ -39,6 +39,9 @@ pub(crate) fn open(network: &Network, run_dir: &Path) -> Arc<Shared> {
             return Arc::new(Shared::new(config));
         }
     };
+    if !words.is_in_memory() {
+        warn!(file = %path.display(), "the run directory is not in memory (tmpfs): the kernel writes connections to its disk now and then");
+    }
     match Table::over(words.words(), connections) {
         Ok(adopted) => {
             match &adopted.outcome {
