@@ -117,6 +117,12 @@ impl ClusterSwitch {
         Counts::from_values(values, drops)
     }
 
+    /// Packets whose frames are kept for the path.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.workers.iter().map(|worker| worker.parked.len()).sum()
+    }
+
     /// Neighbours that the path wants resolved.
     pub fn wanted(&mut self) -> Vec<IpAddr> {
         self.workers.iter_mut().flat_map(|worker| worker.path.wanted().collect::<Vec<_>>()).collect()

@@ -1,17 +1,27 @@
 //! A switch in memory, fixtures, an oracle that answers from the objects, and virtual time.
 //!
 //! ```text
-//! Node (pods, host: the objects) --tables()--> Switch (the real path) --send(frame)--> Outcome
-//!   |                                                                                     |  compared in tests
-//!   +--oracle::answer(node, what was sent)--------------------------------> Expected -----+
+//! Cluster (the objects, made up by proptest) --manifests, model--> tables --> ClusterSwitch (the real path) --> Seen
+//!   |                                                                                                           |  compared
+//!   +--expect::answer(cluster, flow)----------------------------------> the answers permitted ------------------+  in tests
 //! ```
 //!
-//! The oracle searches the list of pods; it never looks at tables, headers or bytes, so that a mistake in the code under
-//! test is not made twice.
+//! The oracle ([`expect`]) goes through the lists of objects; it never looks at tables, compiled rules, headers or bytes, so that
+//! a mistake in the code under test is not made twice. [`conversation`] follows a flow through its packets and answers,
+//! [`aftermath`] what becomes of it when the objects change. [`small`] is a cluster for examples.
+//!
+//! [`Node`], [`Switch`] and [`oracle`] are the same on a smaller scale: one node's pods and host, every fault of a single packet.
+//!
+//! `make test` sends over 100,000 packets into generated clusters. For more, give the number of clusters:
+//!
+//! ```text
+//! PROPTEST_CASES=20000 cargo test --release -p sluice-world --test cluster
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod aftermath;
 pub mod any_bytes;
+pub mod any_world;
 mod clock;
 pub mod cluster;
 pub mod cluster_switch;
