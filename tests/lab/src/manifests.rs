@@ -16,6 +16,8 @@ pub(crate) struct Object {
     pub(crate) metadata: Metadata,
     pub(crate) spec: Spec,
     pub(crate) status: Status,
+    /// Of a List.
+    items: Vec<Object>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,7 +96,11 @@ pub(crate) fn files(directory: &Path) -> Result<Vec<PathBuf>, LabError> {
 
 fn parse(text: &str) -> Result<Vec<Object>, String> {
     let documents: Vec<Option<Object>> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
-    Ok(documents.into_iter().flatten().collect())
+    let mut objects = Vec::new();
+    for document in documents.into_iter().flatten() {
+        if document.kind == "List" { objects.extend(document.items) } else { objects.push(document) }
+    }
+    Ok(objects)
 }
 
 #[cfg(test)]
@@ -112,6 +118,12 @@ pub(crate) mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].spec.node_name.as_deref(), Some("n"));
         assert!(objects("# only a comment\n").is_empty());
+    }
+
+    #[test]
+    fn the_items_of_a_list_are_objects_of_their_own() {
+        let found = objects("kind: List\nitems: [{kind: Node, metadata: {name: a}}, {kind: Pod}]\n");
+        assert_eq!(found.iter().map(|object| object.kind.as_str()).collect::<Vec<_>>(), ["Node", "Pod"]);
     }
 
     #[test]

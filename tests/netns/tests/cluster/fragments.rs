@@ -8,7 +8,8 @@ use crate::driver::Cluster;
 use crate::objects::{Endpoint, PORT, frontends, node_port_service, with_endpoints};
 use crate::server::Server;
 
-/// Lengths of datagrams: one packet, one packet in a pod and two on the wire's MTU less a tunnel, and several.
+/// Lengths of datagrams: one packet; one that fits the wire and no tunnel, by which the outside learns the path MTU (what it
+/// has cut at the wire's own would be too long for the tunnel, and the switch cuts no datagrams); and several fragments.
 const LENGTHS: [usize; 5] = [1400, 1460, 1600, 2900, 3000];
 
 #[test]
@@ -20,11 +21,11 @@ fn datagrams_of_any_length_arrive_whole_between_nodes_by_services_and_from_outsi
     cluster.apply("web", &with_endpoints(service, &[Endpoint::ready(&web_b, "node-b")]));
     let (client, outside) = (cluster.pod("client"), cluster.outside());
     let node_ports = cluster.node("node-a").at(30040);
-    for family in 0..2 {
+    for (family, node_port) in node_ports.into_iter().enumerate() {
         client.await_tcp(frontends(40, 80)[family]);
-        outside.await_tcp(node_ports[family]);
+        outside.await_tcp(node_port);
         let ways: [(_, SocketAddr); 3] =
-            [(&client, web_b.at(PORT)[family]), (&client, frontends(40, 80)[family]), (&outside, node_ports[family])];
+            [(&client, web_b.at(PORT)[family]), (&client, frontends(40, 80)[family]), (&outside, node_port)];
         for (from, to) in ways {
             for length in LENGTHS {
                 assert_eq!(from.udp(to, length).server, "web-b", "{} to {to}, {length} bytes", from.name);

@@ -11,17 +11,17 @@
 #![forbid(unsafe_code)]
 
 mod call;
-
+mod changes;
 mod driver;
-
+mod encapsulations;
 mod external;
 mod fragments;
 mod objects;
-
+mod outage;
 mod overlay;
-
+mod path_mtu;
 mod place;
-
+mod policies;
 mod server;
 mod services;
 mod verdicts;

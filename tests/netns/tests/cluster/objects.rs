@@ -116,9 +116,7 @@ pub(crate) fn slices(service: &str, endpoints: &[Endpoint]) -> [Value; 2] {
     [("IPv4", 0), ("IPv6", 1)].map(|(family, at)| {
         let endpoints: Vec<Value> = endpoints
             .iter()
-            .map(|one| {
-                json!({ "addresses": [one.addresses[at]], "nodeName": one.node, "conditions": one.conditions })
-            })
+            .map(|one| json!({ "addresses": [one.addresses[at]], "nodeName": one.node, "conditions": one.conditions }))
             .collect();
         json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",

@@ -46,8 +46,10 @@ fn conserved(status: &Value) -> bool {
     // The worker drops packets that the path did not see, or had counted as sent.
     let drops = DropReason::ALL[..DropReason::FIRST_OF_WORKER].iter();
     let drops: u64 = drops.filter_map(|reason| status["drops"][reason.name()].as_u64()).sum();
-    let elsewhere: u64 =
-        ["forwarded", "arp_replies", "neighbour_replies", "echo_replies", "punted", "parked"].map(path).into_iter().sum();
+    let elsewhere: u64 = ["forwarded", "arp_replies", "neighbour_replies", "echo_replies", "punted", "parked"]
+        .map(path)
+        .into_iter()
+        .sum();
     path("received") == elsewhere + drops
 }
 
@@ -59,7 +61,11 @@ fn pods_on_two_nodes_ping_and_talk_and_move_bulk_data_whole() {
     for (to, family) in web_b.at(PORT).into_iter().zip(0..) {
         assert!(client.pings(to.ip(), 5) && web_b.pings(client.addresses[family], 5), "{to}");
         let answer = client.tcp(to);
-        assert_eq!((answer.server.as_str(), answer.seen.ip()), ("web-b", client.addresses[family]), "by its own address");
+        assert_eq!(
+            (answer.server.as_str(), answer.seen.ip()),
+            ("web-b", client.addresses[family]),
+            "by its own address"
+        );
         transfer(&client, to, BULK);
     }
     for node in ["node-a", "node-b"] {

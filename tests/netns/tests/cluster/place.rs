@@ -17,7 +17,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(name: &str, netns: &str, addresses: &[IpAddr]) -> Self {
-        let of = |v4: bool| *addresses.iter().find(|address| address.is_ipv4() == v4).expect("an address of each family");
+        let of =
+            |v4: bool| *addresses.iter().find(|address| address.is_ipv4() == v4).expect("an address of each family");
         let netns = Netns::open_named(netns).unwrap_or_else(|error| panic!("{error}"));
         Self { name: name.to_owned(), netns, addresses: [of(true), of(false)] }
     }

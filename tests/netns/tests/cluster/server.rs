@@ -1,7 +1,7 @@
 //! A server inside a place: says who it is and whom it sees, then repeats what it is told.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,7 +14,7 @@ use crate::place::Place;
 /// How often a server looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
 
-/// TCP and UDP on one port, both families. Over TCP it begins with the line `NAME PEER`; over UDP that line precedes the same
+/// TCP and UDP on one port of both addresses. Over TCP it begins with the line `NAME PEER`; over UDP that line precedes the same
 /// bytes that came. Ends with this value.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -23,22 +23,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Listens on every address of `place`.
+    /// Listens on the addresses of `place`.
     pub(crate) fn start(place: &Place, port: u16) -> Self {
-        let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
-        let (tcp, udp) = place.inside(|| (TcpListener::bind(any), UdpSocket::bind(any)));
-        let (tcp, udp) = (tcp.expect("the port is free"), udp.expect("the port is free"));
         let end = Arc::new(AtomicBool::new(false));
-        let threads = vec![
-            std::thread::spawn({
-                let (name, end) = (place.name.clone(), Arc::clone(&end));
-                move || accept(&name, &tcp, &end)
-            }),
-            std::thread::spawn({
-                let (name, end) = (place.name.clone(), Arc::clone(&end));
-                move || repeat_datagrams(&name, &udp, &end)
-            }),
-        ];
+        let mut threads = Vec::new();
+        for at in place.at(port) {
+            let (tcp, udp) = place.inside(|| (TcpListener::bind(at), UdpSocket::bind(at)));
+            let (tcp, udp) = (tcp.expect("the port is free"), udp.expect("the port is free"));
+            let (name, stop) = (place.name.clone(), Arc::clone(&end));
+            threads.push(std::thread::spawn(move || accept(&name, &tcp, &stop)));
+            let (name, stop) = (place.name.clone(), Arc::clone(&end));
+            threads.push(std::thread::spawn(move || repeat_datagrams(&name, &udp, &stop)));
+        }
         Self { end, threads }
     }
 }
@@ -52,11 +48,6 @@ impl Drop for Server {
     }
 }
 
-/// The address as IPv4 where a socket for both families shows it mapped.
-fn canonical(peer: SocketAddr) -> SocketAddr {
-    SocketAddr::new(peer.ip().to_canonical(), peer.port())
-}
-
 fn accept(name: &str, listener: &TcpListener, end: &Arc<AtomicBool>) {
     let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
     let mut connections = Vec::new();
@@ -67,7 +58,7 @@ fn accept(name: &str, listener: &TcpListener, end: &Arc<AtomicBool>) {
         }
         // A client may have given up before it is accepted.
         let Ok((stream, peer)) = listener.accept() else { continue };
-        let greeting = format!("{name} {}\n", canonical(peer));
+        let greeting = format!("{name} {peer}\n");
         let end = Arc::clone(end);
         connections.push(std::thread::spawn(move || repeat_stream(&greeting, stream, &end)));
     }
@@ -97,7 +88,7 @@ fn repeat_datagrams(name: &str, socket: &UdpSocket, end: &AtomicBool) {
     while !end.load(Ordering::Acquire) {
         // An error is an ICMP message about an earlier answer.
         let Ok((length, peer)) = socket.recv_from(&mut block) else { continue };
-        let mut answer = format!("{name} {}\n", canonical(peer)).into_bytes();
+        let mut answer = format!("{name} {peer}\n").into_bytes();
         answer.extend_from_slice(&block[..length]);
         let _ = socket.send_to(&answer, peer);
     }
