@@ -226,6 +226,12 @@ impl ClusterSwitch {
         }
     }
 
+    /// A burst that the caller has made, run by the first worker. Verdicts are on the packets; what is parked stays so.
+    pub fn run_burst(&mut self, burst: &mut [Packet<'_>]) {
+        let worker = &mut self.workers[0];
+        worker.path.run(self.clock.now(), worker.reader.current(), &mut worker.counts, burst);
+    }
+
     fn run(&mut self, worker: usize, port: PortId, frame: &[u8]) -> Seen {
         let worker = &mut self.workers[worker];
         let first = frame.len().min(CHUNK - HEADROOM);
