@@ -12,7 +12,7 @@ PROGRAMS := -p sluiced -p sluice-cni -p sluice -p sluice-perf
 # Seconds the fuzz targets share in `make test`.
 FUZZ_SECONDS ?= 20
 
-.PHONY: help setup build lint test test-unit test-kernel test-fuzz demo clean-lab
+.PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed demo clean-lab
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -33,9 +33,9 @@ lint: setup ## Formatting, clippy, boundaries between crates, wiring of the test
 	cargo xtask ci-wiring
 	@setup/lint-optional
 
-test: setup ## Everything: unit and property tests, tests on the real kernel, a bounded fuzz run. Needs root.
+test: setup ## Everything: unit and property tests, tests on the real kernel, a bounded fuzz run, instruction counts. Needs root.
 	@setup/privileges make test
-	@$(MAKE) --no-print-directory test-unit test-kernel test-fuzz
+	@$(MAKE) --no-print-directory test-unit test-kernel test-fuzz test-speed
 
 test-unit: setup ## Unit and property tests; needs no privileges.
 	cargo test --workspace --exclude sluice-netns
@@ -48,6 +48,10 @@ test-kernel: setup ## Tests in network namespaces of their own, on the real kern
 
 test-fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (20).
 	tests/fuzz/run $(FUZZ_SECONDS)
+
+test-speed: setup ## Counts the instructions of a packet under valgrind; fails when they have risen over their baselines.
+	cargo build --release $(PROGRAMS)
+	$(TARGET)/release/sluice-perf datapath --instructions --baseline perf/baselines/instructions.json
 
 demo: setup ## Brings up pods on one node, measures between them, prints, takes all down. Needs root.
 	@setup/privileges make demo

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Foundation(FoundationArgs),
     /// What pods cost that are attached and silent: memory and processor time, per pod.
     IdleCost(IdleCostArgs),
+    /// What a packet costs in memory, without kernel or device, on one core: nanoseconds or instructions.
+    Datapath(DatapathArgs),
     /// One traffic generator inside a pod; started by the other commands.
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -104,6 +106,34 @@ pub(crate) struct IdleCostArgs {
     /// Seconds over which the agent's use of the processor is taken.
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DatapathArgs {
+    /// Cases whose name holds this [default: all].
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) filter: String,
+    /// Seconds over which all cases together are timed.
+    #[arg(long, value_name = "S", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Core to measure on [default: the last]
+    #[arg(long, value_name = "N")]
+    pub(crate) core: Option<usize>,
+    /// Also write the results to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Count instructions under valgrind instead; fails when a case has risen more than 3 % over its baseline.
+    #[arg(long)]
+    pub(crate) instructions: bool,
+    /// The baselines [default: those this program was built with]
+    #[arg(long, value_name = "FILE", requires = "instructions")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Write the counts as the new baselines.
+    #[arg(long, requires = "baseline")]
+    pub(crate) write_baseline: bool,
+    /// The case to run, where callgrind counts.
+    #[arg(long, hide = true, value_name = "CASE")]
+    pub(crate) under_callgrind: Option<String>,
 }
 
 /// What is between two pods.

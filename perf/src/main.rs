@@ -4,11 +4,13 @@
 //! demo, foundation -> session (a lab, taken down at the end) -> peers (direct, direct-2, bridge, sluice)
 //!                  -> series (the paths take turns) -> measure -> worker -> generators, one process each, in the pods
 //! idle-cost        -> session -> what the agent and the machine use, before and with pods
+//! datapath         -> the path alone, in memory, no lab
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod datapath;
 mod demo;
 mod foundation;
 mod generators;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Worker(args) => generators::run(args.core, args.role),
         Command::Demo(args) => stop_on_signals().and_then(|stop| demo::run(&args, &stop)),
         Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
+        Command::Datapath(args) => datapath::run(&args),
         Command::IdleCost(args) => stop_on_signals().and_then(|stop| idle_cost::run(&args, &stop)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
