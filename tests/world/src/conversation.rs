@@ -70,7 +70,7 @@ impl Conversations {
             return Ok(None);
         };
         let Seen::Left { to, frame } = seen else { return Err("delivered without leaving".to_owned()) };
-        let datagram = Datagram::read(&frame).map_err(|error| format!("what left {error}"))?;
+        let datagram = read_forwarded(&frame)?;
         self.check_arrived(flow, &delivery, &sent, &datagram)?;
         self.delivered += 1;
         self.check_affinity(cluster, flow, &datagram)?;
@@ -203,7 +203,7 @@ impl Conversations {
             self.check_answer(flow, &seen, &answer).map_err(|error| format!("answer {round}: {error}"))?;
             let seen = self.send(switch, flow.from, &second)?;
             let Seen::Left { to, frame } = seen else { return Err(format!("packet {}: {seen:?}", round + 2)) };
-            let got = Datagram::read(&frame).map_err(|error| format!("packet {}: what left {error}", round + 2))?;
+            let got = read_forwarded(&frame).map_err(|error| format!("packet {}: {error}", round + 2))?;
             let expected = Datagram { flags: got.flags, payload: second.payload.clone(), ..arrived.datagram.clone() };
             if to != arrived.to || got != expected {
                 return Err(format!("packet {} went to {to:?} as {got:?}, not as the first", round + 2));
@@ -214,7 +214,7 @@ impl Conversations {
 
     fn check_answer(&self, flow: &Flow, seen: &Seen, answer: &Datagram) -> Result<(), String> {
         let Seen::Left { to, frame } = seen else { return Err(format!("{seen:?}")) };
-        let got = Datagram::read(frame).map_err(|error| format!("what left {error}"))?;
+        let got = read_forwarded(frame)?;
         let home = match flow.from {
             From::Pod(pod) => To::Pod(pod),
             From::Host => To::Host,
@@ -235,6 +235,17 @@ impl Conversations {
             return Err(format!("arrived as {got:?} instead of {expected:?}"));
         }
         Ok(())
+    }
+}
+
+/// Reads a packet that was sent on: it is right, and one hop older than all that conversations send.
+fn read_forwarded(frame: &[u8]) -> Result<Datagram, String> {
+    const SENT: u8 = 64;
+    let datagram = Datagram::read(frame).map_err(|error| format!("what left {error}"))?;
+    let headers = parse::parse(frame, frame.len()).map_err(|error| format!("what left {error}"))?;
+    match headers.ttl {
+        ttl if ttl == SENT - 1 => Ok(datagram),
+        ttl => Err(format!("it has {ttl} hops left of {SENT}")),
     }
 }
 

@@ -31,6 +31,7 @@ pub mod expect;
 mod node;
 pub mod oracle;
 pub mod samples;
+pub mod script;
 mod sent;
 pub mod small;
 mod switch;

@@ -1,8 +1,10 @@
 //! What changes do to connections that are there: policies, endpoints, time.
 
+use core::sync::atomic::AtomicU64;
 use core::time::Duration;
 
-use sluice_path::DropReason;
+use sluice_connections::{Config, Table};
+use sluice_path::{DropReason, PathConfig, Shared, SharedConfig};
 use sluice_wire::tcp::flag;
 use sluice_world::cluster::{Cluster, Peer, Protocol, Rule, Selector, Way, pod_address};
 use sluice_world::cluster_switch::{ClusterSwitch, Seen};
@@ -284,5 +286,37 @@ fn idle_connections_expire() {
         };
         assert_eq!(idle(&mut switch, kept), 1, "{flow:?}");
         assert_eq!(idle(&mut switch, gone - kept), 0, "{flow:?}");
+    }
+}
+
+/// services.md, connection state: "Do *not* flush live flows at agent restart". What was known goes on, translated as before,
+/// though ports and generation are new ones; and answers come back.
+#[test]
+fn live_flows_outlive_a_restart() {
+    let config =
+        SharedConfig { connections: Config { capacity: 1000, ..Config::default() }, ..SharedConfig::default() };
+    let words = (0..Table::words(&config.connections)).map(|_| AtomicU64::new(0));
+    let memory: &'static [AtomicU64] = Box::leak(words.collect::<Vec<_>>().into_boxed_slice());
+    let start = |cluster: &Cluster| {
+        let adopted = Table::over(memory, config.connections).expect("memory of the right size");
+        ClusterSwitch::over(cluster, 1, PathConfig::default(), Shared::over(adopted.table, config))
+    };
+    let cluster = with_endpoints(&[(0, 3), (1, 4)]);
+    let flows = [
+        from_pod(&cluster, 0, "10.96.0.10", UDP, 53),
+        from_pod(&cluster, 0, "fd00:96::a", TCP, 80),
+        from_pod(&cluster, 0, "198.51.100.20", TCP, 443),
+        flow(From::Outside, outsider(9, true), sluice_world::cluster::node_address(0, true), TCP, 30_000),
+    ];
+    let mut switch = start(&cluster);
+    let before: Vec<_> = flows.iter().map(|flow| establish(&mut switch, flow)).collect();
+    drop(switch);
+    let mut switch = start(&cluster);
+    assert_eq!(switch.shared.connections.len(), 4);
+    for (flow, (to, first)) in flows.iter().zip(&before) {
+        let (now, got) = arrived(send(&mut switch, flow.from, &later(flow)));
+        assert_eq!((now, got.source_port, got.destination), (*to, first.source_port, first.destination));
+        let (_, back) = arrived(send(&mut switch, of_pod(*to), &first.answered()));
+        assert_eq!((back.source, back.destination_port), (flow.destination, flow.source_port));
     }
 }

@@ -28,10 +28,9 @@ impl<'d> Bytes<'d> {
         usize::from(self.byte()) % limit
     }
 
-    /// Whether a byte is among the lowest `of_256`.
+    /// True for so many of 256 bytes, never behind the end.
     pub(super) fn seldom(&mut self, of_256: u8) -> bool {
-        // Behind the end nothing seldom happens.
-        self.byte().wrapping_neg() > 0u8.wrapping_sub(of_256)
+        (1..=of_256).contains(&self.byte())
     }
 
     /// One of several.

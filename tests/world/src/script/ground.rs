@@ -70,14 +70,8 @@ fn objects(encapsulation: Encapsulation, changed: bool) -> Cluster {
 /// To DNS, and to a part of the outside.
 fn narrow_egress(namespace: usize) -> Policy {
     let dns = PolicyPort { protocol: Some(Protocol::Udp), port: Some(PortName::Range(53, 5353)) };
-    let block = Peer::Block {
-        cidr: parse_net("198.51.100.0/24"),
-        except: vec![parse_net("198.51.100.128/25")],
-    };
-    let rules = vec![
-        Rule { peers: Vec::new(), ports: vec![dns] },
-        Rule { peers: vec![block], ports: Vec::new() },
-    ];
+    let block = Peer::Block { cidr: parse_net("198.51.100.0/24"), except: vec![parse_net("198.51.100.128/25")] };
+    let rules = vec![Rule { peers: Vec::new(), ports: vec![dns] }, Rule { peers: vec![block], ports: Vec::new() }];
     Policy { egress: Some(rules), ..shut(namespace, Way::Egress) }
 }
 
