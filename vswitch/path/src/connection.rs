@@ -97,6 +97,7 @@ pub(crate) fn run<'t>(
     };
     if look.quote.is_some() {
         quoted::check(look)?;
+        quoted::learn(table, head, look, &connection);
     } else {
         if table.observe(&connection, look.segment, now) == State::TcpReopen {
             table.remove(&connection);

@@ -19,8 +19,8 @@ const MIN_MSS: u16 = 88;
 pub struct CutTo {
     /// The longest IP packet that a segment may be, in bytes; inside a tunnel, the inner one.
     pub mtu: u16,
-    /// The maximum segment size that the receiver announced, in bytes: a segment's payload and TCP options together (RFC 6691).
-    /// 0 where it is not known.
+    /// The maximum segment size that the receiver announced, or less where a router on the way has said so, in bytes: a
+    /// segment's payload and TCP options together (RFC 6691). 0 where it is not known.
     pub mss: u16,
     /// Where the inner Ethernet frame starts when the super-frame is in a tunnel, else 0.
     pub inner: u16,

@@ -1,11 +1,12 @@
 //! ICMP errors: which connection is the quoted packet of, and may this sender speak about it?
 
-use sluice_connections::{Segment, Table};
+use sluice_connections::{Connection, Segment, Table};
 use sluice_tables::{Encapsulation, Tables, Tunnel};
 use sluice_wire::ethernet::{self, ethertype};
+use sluice_wire::icmpv4::unreachable::{FRAGMENTATION_NEEDED, NETWORK};
 use sluice_wire::parse::L3;
 use sluice_wire::quote::{self, Quote};
-use sluice_wire::{icmpv4, icmpv6, protocol, udp};
+use sluice_wire::{icmpv4, icmpv6, ipv4, ipv6, protocol, tcp, udp};
 
 use super::{Look, becomes};
 use crate::DropReason;
@@ -14,8 +15,8 @@ use crate::exit::{Exit, Failure, Relay};
 use crate::origin::{Arrival, Origin};
 use crate::related::tuple;
 
-/// Least MTU that news about a tunnel packet may name: what Linux takes seriously (`ip_rt_min_pmtu`), and what every IPv6
-/// link has. Less would be an attack or a mistake.
+/// Least MTU that an error is believed: what Linux takes seriously (`ip_rt_min_pmtu`), and what every IPv6 link has. Less would
+/// be an attack or a mistake.
 const LEAST_V4: u32 = 552;
 const LEAST_V6: u32 = 1280;
 
@@ -53,6 +54,26 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), DropReason> {
     Err(DropReason::IcmpUnmatched)
 }
 
+/// A router on the way takes less than the path was thought to. The sender is told, and sends shorter segments; but of the
+/// super-frames that it hands down nobody tells the switch what length they are to be cut to.
+#[cold]
+pub(super) fn learn(table: &Table, head: &[u8], look: &Look<'_>, connection: &Connection) {
+    let ip = &look.arrival.ip;
+    if let Some(mtu) = head.get(ip.l4()..).and_then(|message| told(message, ip.headers.l3)) {
+        narrow(table, connection, ip.headers.l3, believed(mtu, ip.headers.l3));
+    }
+}
+
+/// Lowers the segment size of a TCP connection whose packets the path takes up to `mtu`.
+fn narrow(table: &Table, connection: &Connection, l3: L3, mtu: u16) {
+    // The segment size counts options as payload (RFC 6691).
+    let headers = tcp::HEADER_LEN + if l3 == L3::Ipv4 { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
+    let mss = mtu.saturating_sub(headers as u16);
+    if connection.original.protocol == protocol::TCP && (connection.mss == 0 || mss < connection.mss) {
+        table.set_mss(connection, mss);
+    }
+}
+
 /// What becomes of an error about a packet of no known connection: it may be about one of our tunnel packets.
 #[cold]
 pub(super) fn unmatched<'t>(table: &Table, tables: &Tables, generation: u32, head: &[u8], look: &Look<'_>) -> Exit<'t> {
@@ -80,6 +101,9 @@ fn about_tunnel(
     let answer = tuple(&quote::parse(head.get(quoted..)?, l3).ok()?)?.reversed();
     let connection = table.find(table.hash(&answer), &answer)?;
     let failure = failure(head.get(look.arrival.ip.l4()..)?, look.arrival.ip.headers.l3, quoted - outer, l3)?;
+    if let Failure::TooBig { mtu } = failure {
+        narrow(table, &connection, l3, mtu);
+    }
     // The ids of another generation's egress mean nothing here.
     let egress = (connection.generation == generation).then(|| Egress::decode(connection.action().egress))?;
     Some(Relay { quoted, becomes: becomes(&connection), egress, failure })
@@ -99,20 +123,28 @@ fn inner_packet(head: &[u8], l4: usize, tunnel: &Tunnel) -> Option<usize> {
     ip.then_some(frame + ethernet::HEADER_LEN)
 }
 
-/// What the error means for the packet inside, which is `overhead` bytes shorter.
-fn failure(message: &[u8], outer: L3, overhead: usize, inner: L3) -> Option<Failure> {
-    use icmpv4::unreachable::{FRAGMENTATION_NEEDED, NETWORK};
+/// The MTU that an error names because of which the quoted packet was too long.
+fn told(message: &[u8], l3: L3) -> Option<u32> {
     let (&kind, &code) = (message.first()?, message.get(1)?);
     let rest = u32::from_be_bytes(*message.get(4..)?.first_chunk::<4>()?);
-    let mtu = match outer {
+    match l3 {
         L3::Ipv4 if (kind, code) == (icmpv4::kind::UNREACHABLE, FRAGMENTATION_NEEDED) => Some(rest & 0xffff),
         L3::Ipv6 if kind == icmpv6::kind::PACKET_TOO_BIG => Some(rest),
         _ => None,
-    };
-    if let Some(mtu) = mtu {
-        let least = if inner == L3::Ipv4 { LEAST_V4 } else { LEAST_V6 };
-        let mtu = mtu.saturating_sub(overhead as u32).clamp(least, u32::from(u16::MAX));
-        return Some(Failure::TooBig { mtu: mtu as u16 });
+    }
+}
+
+/// What is believed of it.
+fn believed(mtu: u32, l3: L3) -> u16 {
+    let least = if l3 == L3::Ipv4 { LEAST_V4 } else { LEAST_V6 };
+    mtu.clamp(least, u32::from(u16::MAX)) as u16
+}
+
+/// What the error means for the packet inside, which is `overhead` bytes shorter.
+fn failure(message: &[u8], outer: L3, overhead: usize, inner: L3) -> Option<Failure> {
+    let (&kind, &code) = (message.first()?, message.get(1)?);
+    if let Some(mtu) = told(message, outer) {
+        return Some(Failure::TooBig { mtu: believed(mtu.saturating_sub(overhead as u32), inner) });
     }
     // Of hops and ports on the way between the nodes the sender inside knows nothing (RFC 2003 section 4).
     Some(match (outer, kind) {

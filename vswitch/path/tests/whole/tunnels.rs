@@ -1,7 +1,7 @@
 //! Between nodes: into tunnels, out of them, and what must not come through one.
 
 use sluice_packets::tunnel::Geneve;
-use sluice_packets::{Ethernet, Ip, Segment, tcp_option};
+use sluice_packets::{Ethernet, Ip, Segment, icmp_error, tcp_option};
 use sluice_path::DropReason;
 use sluice_tables::{Encapsulation, tunnel_mac};
 use sluice_wire::protocol::{TCP, UDP};
@@ -178,6 +178,41 @@ fn super_frames_are_cut_to_what_fits_the_tunnel_and_to_the_segment_size_that_was
     assert_eq!(cut.mss, 1200);
     let fits = up(false, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 1200]);
     assert!(matches!(bed.send(A, &fits), Got::Out { cut: None, .. }));
+}
+
+/// The segment size at which super-frames from A to FAR are cut now.
+fn cut_at(bed: &mut Bed, v6: bool) -> u16 {
+    let big = up(v6, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 8000]);
+    let Got::Out { cut: Some(cut), .. } = bed.send(A, &big) else { panic!("not cut") };
+    cut.mss
+}
+
+#[test]
+fn super_frames_are_cut_to_what_a_router_behind_the_tunnel_says() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup::default());
+        assert_eq!(cut_at(&mut bed, v6), 0);
+        let segment = ip(v6, (A.mac, B.mac), A, FAR).ttl(63).tcp(&Segment::data(1, 2), &[7; 1300]);
+        let headers = if v6 { 60 } else { 40 };
+        // Less than any link has is not believed, more than is known changes nothing.
+        let least = if v6 { 1280 } else { 552 };
+        for (mtu, mss) in [(1300, 1300 - headers), (1400, 1300 - headers), (68, least - headers)] {
+            let quoted = icmp_error::quote(&segment, 500);
+            let news = inner_in(v6, FAR, A).icmp_error(icmp_error::IcmpError::TooBig { mtu }, quoted);
+            assert_eq!(bed.send(UPLINK, &arriving(&news)).port(), A.port);
+            assert_eq!(cut_at(&mut bed, v6), mss, "{mtu}");
+        }
+    }
+}
+
+#[test]
+fn super_frames_are_cut_to_what_a_router_of_the_underlay_leaves_inside() {
+    let mut bed = Bed::new(Setup::default());
+    let frame = bed.send(A, &up(false, A, FAR).tcp(&Segment::data(1, 2), &[7; 1300])).frame();
+    let quoted = icmp_error::quote(&frame, 500);
+    let news = incoming(false, ROUTER, UPLINK).icmp_error(icmp_error::IcmpError::TooBig { mtu: 1400 }, quoted);
+    assert_eq!(bed.send(UPLINK, &news).port(), A.port);
+    assert_eq!(cut_at(&mut bed, false), 1400 - 50 - 40);
 }
 
 #[test]
