@@ -11,9 +11,10 @@ use crate::generation::Slot;
 use crate::hash::seeded;
 use crate::policy::NOT_ISOLATED;
 use crate::prefixes::Prefixes;
+use crate::wrapping::Reach;
 use crate::{
-    Encapsulation, Gateway, Identities, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId, PortKind, Services, Tables,
-    TablesError, Tunnel, Underlay,
+    Encapsulation, Face, Gateway, Identities, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId, PortKind, Services,
+    Tables, TablesError, Tunnel, Underlay,
 };
 
 /// Smallest path MTU of a port in bytes: the least that IPv6 asks of a link (RFC 8200 section 5).
@@ -162,12 +163,15 @@ impl TablesBuilder {
             peers,
             tunnel: tunnel.filter(|tunnel| tunnel.encapsulation != Encapsulation::None),
             underlay,
+            faces: Vec::new(),
+            reaches: Vec::new(),
         };
         index_addresses(&mut tables)?;
         let of_node = |address: &&IpAddr| !tables.services.is_internal(**address);
         tables.node_addresses.extend(tables.node.addresses.iter().filter(of_node).copied());
         index_peers(&mut tables)?;
         check_whole(&tables, tunnel.as_ref())?;
+        prepare(&mut tables);
         Ok(tables)
     }
 }
@@ -211,6 +215,15 @@ fn index_addresses(tables: &mut Tables) -> Result<(), TablesError> {
         }
     }
     Ok(())
+}
+
+/// Works out what follows from the rest, so that the path need not for every packet.
+fn prepare(tables: &mut Tables) {
+    let ports = &tables.ports;
+    let face = |slot: &Slot| ports.get(usize::from(*slot)).map(|port| Face::of(port, &tables.gateway));
+    tables.faces = tables.by_id.iter().map(|slot| face(slot.as_ref()?)).collect();
+    let (underlay, tunnel, uplink) = (&tables.underlay, tables.tunnel(), tables.uplink());
+    tables.reaches = tables.peers.iter().map(|peer| Reach::of(underlay, tunnel, uplink, peer)).collect();
 }
 
 fn slots_of(ports: &[Port], kind: PortKind) -> impl Iterator<Item = Slot> {

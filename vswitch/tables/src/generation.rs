@@ -9,9 +9,10 @@ use ipnet::IpNet;
 use crate::hash::Seeded;
 use crate::policy::NOT_ISOLATED;
 use crate::prefixes::Prefixes;
+use crate::wrapping::Reach;
 use crate::{
-    FrontendLookup, Gateway, Identities, Identity, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId, Services, Tunnel,
-    Underlay,
+    Face, FrontendLookup, Gateway, Identities, Identity, NextHop, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId,
+    Services, Tunnel, Underlay, Wrapping,
 };
 
 /// Position of a port in `Tables::ports`. At most 65 536 ports exist, so `u16` holds every position.
@@ -42,6 +43,10 @@ pub struct Tables {
     pub(crate) peers_by_address: HashMap<IpAddr, PeerId, Seeded>,
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) underlay: Arc<Underlay>,
+    /// By port id; `None` where no port has that id.
+    pub(crate) faces: Vec<Option<Face>>,
+    /// By peer id.
+    pub(crate) reaches: Vec<Reach>,
 }
 
 impl Tables {
@@ -64,6 +69,13 @@ impl Tables {
     pub fn port(&self, id: PortId) -> Option<&Port> {
         let slot = *self.by_id.get(usize::from(id.0))?;
         self.ports.get(usize::from(slot?))
+    }
+
+    /// The port called `id` as whole words.
+    #[must_use]
+    #[inline]
+    pub fn face(&self, id: PortId) -> Option<&Face> {
+        self.faces.get(usize::from(id.0))?.as_ref()
     }
 
     /// Every port, ordered by id.
@@ -198,5 +210,20 @@ impl Tables {
     #[inline]
     pub fn underlay(&self) -> &Arc<Underlay> {
         &self.underlay
+    }
+
+    /// How to reach a peer's end of the tunnels: what [`Underlay::next_hop`] says of it.
+    #[must_use]
+    #[inline]
+    pub fn next_hop_to(&self, id: PeerId) -> NextHop {
+        self.reaches.get(usize::from(id.0)).map_or(NextHop::NoRoute, |reach| reach.next_hop)
+    }
+
+    /// What is written around IPv4 packets to a peer; `None` where tunnels are IPv6 or there are none, or the next hop is not
+    /// known. From the first of the uplink's MACs.
+    #[must_use]
+    #[inline]
+    pub fn wrapping(&self, id: PeerId) -> Option<&Wrapping> {
+        self.reaches.get(usize::from(id.0))?.wrapping.as_ref()
     }
 }

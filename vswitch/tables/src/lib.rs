@@ -14,6 +14,7 @@ mod checks;
 mod claims;
 mod destination;
 mod error;
+mod face;
 mod family;
 mod gateway;
 mod generation;
@@ -29,11 +30,13 @@ mod services;
 mod tunnel;
 mod underlay;
 mod unicast;
+mod wrapping;
 
 pub use builder::{MIN_PATH_MTU, TablesBuilder};
 pub use claims::{ClaimedPort, Claims, MasqueradeClaim, TunnelClaim};
 pub use destination::Destination;
 pub use error::TablesError;
+pub use face::Face;
 pub use family::Family;
 pub use gateway::{GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC, Gateway};
 pub use generation::Tables;
@@ -50,3 +53,4 @@ pub use services::{
 pub use tunnel::{Encapsulation, Tunnel, tunnel_mac};
 pub use underlay::{Hop, NextHop, Underlay, UnderlayBuilder};
 pub(crate) use unicast::is_unicast;
+pub use wrapping::Wrapping;
