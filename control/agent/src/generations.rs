@@ -225,9 +225,14 @@ impl Generations {
         let inner = self.lock();
         let Some(objects) = &inner.objects else { return Vec::new() };
         let own = inner.node.all_addresses(&inner.surroundings.addresses);
+        // Another node serves the Service at its own address itself, and is more than that to this one; and so is a router.
+        let others = |address: &IpAddr| {
+            inner.surroundings.routers.contains(address)
+                || objects.peers.iter().any(|peer| peer.addresses.contains(address))
+        };
         let mut networks = objects.services.service_cidrs().to_vec();
         let frontends = objects.services.frontends().map(|(key, ..)| key.address);
-        networks.extend(frontends.filter(|address| !own.contains(address)).map(IpNet::from));
+        networks.extend(frontends.filter(|address| !own.contains(address) && !others(address)).map(IpNet::from));
         if !inner.surroundings.uplinks.is_empty() && self.network.encapsulation != Encapsulation::None {
             networks.extend(objects.peers.iter().flat_map(|peer| peer.pod_cidrs.iter().copied()));
         }

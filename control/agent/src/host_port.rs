@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use ipnet::IpNet;
-use sluice_host::{AddressSpec, Error, Link, LinkChange, LinkIndex, LinkKind, Netlink, Route, VethEnd};
+use sluice_host::{AddressSpec, Error, Link, LinkChange, LinkIndex, LinkKind, Netlink, Route, Scope, VethEnd, sysctl};
 use sluice_model::Node;
 use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
 use sluice_wire::MacAddr;
@@ -51,7 +51,8 @@ pub(crate) struct HostPort {
     pub(crate) mac: MacAddr,
     /// Its sizes.
     pub(crate) shape: Shape,
-    stack_end: LinkIndex,
+    /// The stack's end.
+    pub(crate) stack_end: LinkIndex,
     /// One at a time reads what is set and sets what is missing. No request waits for it.
     following: Mutex<()>,
 }
@@ -79,6 +80,9 @@ impl HostPort {
     ) -> Result<Self, HostPortError> {
         silence(SWITCH_END)?;
         prepare_stack_end(STACK_END)?;
+        // What the switch gives to the node comes from anywhere, while routes to there lead elsewhere. Of this and the setting for all
+        // devices the larger holds, so that 2, loose, is the only sure one (Documentation/networking/ip-sysctl.rst).
+        sysctl::set(&format!("net/ipv4/conf/{STACK_END}/rp_filter"), "2")?;
         shape.set_offloads(netlink, stack_end)?;
         netlink.set_pfifo(switch_end, QUEUE_LIMIT)?;
         let alias = Some(run_dir.display().to_string());
@@ -147,7 +151,17 @@ impl HostPort {
         // Without an address of its own in a family the node cannot be answered by the switch.
         let answered = |net: &&IpNet| own.iter().any(|address| address.is_ipv4() == net.addr().is_ipv4());
         let beyond = beyond.iter().filter(|net| !node.pod_cidrs.contains(net)).filter(answered);
-        node.pod_cidrs.iter().chain(beyond).map(to).collect()
+        // Clients that are hidden from the node's own servers stand under the gateway's address: their answers come here. (The IPv6
+        // gateway is on this link anyway.)
+        let gateway = Route {
+            link: Some(self.stack_end),
+            scope: Some(Scope::Link),
+            source: own.iter().copied().find(IpAddr::is_ipv4),
+            protocol: ROUTE_PROTOCOL,
+            ..Route::to(IpNet::from(IpAddr::from(GATEWAY_IPV4)))
+        };
+        let gateway = own.iter().any(IpAddr::is_ipv4).then_some(gateway);
+        node.pod_cidrs.iter().chain(beyond).map(to).chain(gateway).collect()
     }
 
     /// Deletes the veth; its addresses and routes go with it.

@@ -164,7 +164,8 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
     addresses.sort_unstable();
     addresses.dedup();
     let Some(uplink) = &agent.uplink else { return Ok(Surroundings { addresses, ..Surroundings::default() }) };
-    let facts = netlink.underlay(uplink.link, &[])?;
+    // Not by our own routes into the host port: those are for the node's programs, and lead here again.
+    let facts = netlink.underlay_without(uplink.link, &[], Some(agent.host_port.stack_end))?;
     let uplinks = uplink.ports(facts.mac, &agent.dataplane);
     let mut routers: Vec<IpAddr> = facts.routes.iter().filter_map(|route| router(route.hop)).collect();
     routers.sort_unstable();

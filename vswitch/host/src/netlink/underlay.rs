@@ -64,6 +64,20 @@ impl Netlink {
     /// # Errors
     /// [`crate::ErrorKind::NoDevice`] when the device is gone.
     pub fn underlay(&mut self, link: LinkIndex, tables: &[u32]) -> Result<UnderlayFacts, Error> {
+        self.underlay_without(link, tables, None)
+    }
+
+    /// As [`Netlink::underlay`], as if there were no route by the device `except`: one by which the asker itself has routes set,
+    /// for others than itself.
+    ///
+    /// # Errors
+    /// As [`Netlink::underlay`].
+    pub fn underlay_without(
+        &mut self,
+        link: LinkIndex,
+        tables: &[u32],
+        except: Option<LinkIndex>,
+    ) -> Result<UnderlayFacts, Error> {
         let device = self.link_by_index(link)?;
         let mut addresses: Vec<IpNet> =
             self.addresses_of(link)?.into_iter().filter(|address| !address.tentative).map(|a| a.net).collect();
@@ -76,7 +90,7 @@ impl Netlink {
             .collect();
         neighbours.sort_unstable();
         Ok(UnderlayFacts {
-            routes: self.ways_out(link, tables)?,
+            routes: self.ways_out(link, tables, except)?,
             neighbours,
             addresses,
             mac: device.mac.unwrap_or_default(),
@@ -84,13 +98,20 @@ impl Netlink {
         })
     }
 
-    fn ways_out(&mut self, link: LinkIndex, tables: &[u32]) -> Result<Vec<UnderlayRoute>, Error> {
+    fn ways_out(
+        &mut self,
+        link: LinkIndex,
+        tables: &[u32],
+        except: Option<LinkIndex>,
+    ) -> Result<Vec<UnderlayRoute>, Error> {
         let order: Vec<u32> = tables.iter().copied().chain([MAIN_TABLE, DEFAULT_TABLE]).collect();
         // The best way to each destination: first by table, then by metric.
         let mut best: BTreeMap<IpNet, ((usize, u32), Way)> = BTreeMap::new();
         for message in self.dump_routes()? {
             let RouteNetlinkMessage::NewRoute(message) = message else { continue };
-            let Some(way) = way_out(&message, link) else { continue };
+            let Some(way) = way_out(&message, link).filter(|way| except.is_none() || way.by != except) else {
+                continue;
+            };
             let Some(place) = order.iter().position(|table| *table == way.table) else { continue };
             let rank = (place, way.metric);
             match best.get(&way.route.destination) {
@@ -108,6 +129,8 @@ struct Way {
     route: UnderlayRoute,
     table: u32,
     metric: u32,
+    /// The device, where there is one.
+    by: Option<LinkIndex>,
 }
 
 /// The route as seen from `link`; `None` for one that is dead (its device is down) or for no single receiver.
@@ -151,7 +174,7 @@ fn way_out(message: &RouteMessage, link: LinkIndex) -> Option<Way> {
     if nowhere || by != Some(link) {
         route.hop = UnderlayHop::Elsewhere;
     }
-    Some(Way { route, table, metric })
+    Some(Way { route, table, metric, by })
 }
 
 fn router(attributes: &[RouteAttribute]) -> Option<IpAddr> {
