@@ -11,7 +11,7 @@ use crate::place::Place;
 /// How long an answer may take that is to come. On a loaded machine a test is to be slow, not red.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long silence has to last to be called that. The counters of drops are what shows it.
-const SILENCE: Duration = Duration::from_millis(400);
+const SILENCE: Duration = Duration::from_millis(250);
 
 /// Who answered a client, and as whom it saw the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +62,13 @@ impl Place {
 
     fn connect_within(&self, to: SocketAddr, bound: Duration) -> io::Result<Connection> {
         let stream = self.inside(|| TcpStream::connect_timeout(&to, bound))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(bound))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
         stream.read_line(&mut line)?;
+        stream.get_ref().set_read_timeout(Some(PATIENCE))?;
         Ok(Connection { answer: Answer::parse(&line)?, stream })
     }
 
@@ -121,7 +122,7 @@ impl Place {
     /// Who answers a datagram of `length` bytes, whose content comes back whole. Repeated once: a datagram may be lost.
     pub(crate) fn udp(&self, to: SocketAddr, length: usize) -> Answer {
         let socket = self.udp_socket(to, 0);
-        let first = ask(&socket, &pattern(length), Duration::from_secs(2));
+        let first = ask(&socket, &pattern(length), SILENCE);
         let answer = first.or_else(|_| ask(&socket, &pattern(length), PATIENCE));
         answer.unwrap_or_else(|error| panic!("{} to {to}, {length} bytes: {error}", self.name))
     }

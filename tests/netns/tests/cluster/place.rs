@@ -40,10 +40,19 @@ impl Place {
 
     /// Whether every one of `count` echo requests is answered.
     pub(crate) fn pings(&self, to: IpAddr, count: u32) -> bool {
+        self.ping(to, count, "2").contains(&format!("{count} received"))
+    }
+
+    /// Whether an echo request that nobody is to answer remains without an answer.
+    pub(crate) fn pings_in_vain(&self, to: IpAddr) -> bool {
+        self.ping(to, 1, "0.25").contains("0 received")
+    }
+
+    fn ping(&self, to: IpAddr, count: u32, patience: &str) -> String {
         let mut ping = Command::new("ping");
-        ping.args(["-q", "-i", "0.05", "-W", "2", "-c"]).arg(count.to_string()).arg(to.to_string());
+        ping.args(["-q", "-i", "0.05", "-W", patience, "-c"]).arg(count.to_string()).arg(to.to_string());
         let output = self.netns.output(&mut ping).unwrap_or_else(|error| panic!("{error}"));
-        String::from_utf8_lossy(&output.stdout).contains(&format!("{count} received"))
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Routes a network by a gateway.

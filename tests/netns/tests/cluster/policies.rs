@@ -36,7 +36,7 @@ fn a_policy_lets_one_client_in_on_one_port_and_shuts_the_other_out() {
             assert_eq!(place.tcp_fails(to), Failed::Silent, "{} to {to}", place.name);
         }
         assert_eq!(client.udp_fails(to), Failed::Silent, "the port is open for TCP alone");
-        assert!(!guest.pings(to.ip(), 1), "what has no ports is not among them");
+        assert!(guest.pings_in_vain(to.ip()), "what has no ports is not among them");
         assert!(cluster.drops("node-b", "policy_ingress") >= before + 5, "each by its reason");
         // Its own node, as kubelet's probes; another node is nobody in particular.
         node_b.tcp(to);
@@ -88,7 +88,7 @@ fn default_deny_shuts_a_namespace_in_both_directions_and_goes_again() {
     cluster.apply("policy", &[deny]);
     for (to, connection) in web_b.at(PORT).into_iter().zip(&mut open) {
         client.await_tcp_fails(to, Failed::Silent);
-        assert!(!client.pings(to.ip(), 1));
+        assert!(client.pings_in_vain(to.ip()));
         // A connection made before is decided again: nobody hears of its next packets.
         connection.stream.get_ref().set_read_timeout(Some(std::time::Duration::from_millis(400))).expect("a socket");
         let cut = connection.exchange(b"anyone?").expect_err("the change cuts it");
@@ -108,6 +108,10 @@ fn a_new_pod_is_isolated_from_its_first_packet_on() {
     let cluster = Cluster::up("newpod");
     let guest = cluster.pod("guest");
     cluster.apply("policy", &[policy("late", "late", &json!({ "ingress": [{ "from": [from("client")] }] }))]);
+    wait_for("the policy to be in force", || {
+        (cluster.status("node-b")["objects"]["networkPolicies"] == 1).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
     let before = cluster.drops("node-b", "policy_ingress");
     let mut server = None;
     cluster.apply_watched("late", &[pod("late", "late", "node-b")], &mut |change| {
