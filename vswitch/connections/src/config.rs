@@ -10,7 +10,7 @@ pub struct Config {
     /// Most connections at once, both families together; 1 to 2^30.
     pub capacity: u32,
     /// Most connections that one owner may have, so that a flood of one pod leaves room for the others; 0 means a
-    /// quarter of the capacity (at least 1). [`crate::Owner::NODE`] is not bound by it.
+    /// quarter of the capacity (at least 1). [`crate::Owner::NODE`] is not bound by it, but by three quarters.
     pub pod_share: u32,
     /// Owners that are counted one by one; those from this number on share the last count. 1 to 65535.
     pub owners: u16,

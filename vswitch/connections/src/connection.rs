@@ -41,7 +41,8 @@ pub struct Action {
 pub struct Owner(pub u16);
 
 impl Owner {
-    /// The node itself and its uplink: limited by the table's capacity alone.
+    /// The node itself, and what comes over its uplink for others than its pods: limited to three quarters of the table, so
+    /// that a flood from outside leaves room for the pods.
     pub const NODE: Owner = Owner(u16::MAX);
 }
 
@@ -121,8 +122,8 @@ pub enum Refused {
     /// No record is free.
     #[error("the connection table is full: raise its capacity, or wait for connections to expire")]
     Full,
-    /// The owner has as many connections as one pod may have.
-    #[error("the pod has its whole share of the connection table: raise the share, or let the pod open fewer")]
+    /// The owner has as many connections as one pod, or the node, may have.
+    #[error("the owner has its whole share of the connection table: raise the share or the capacity, or let it open fewer")]
     Share,
     /// The original tuple belongs to a connection already, often because another worker was faster: use that one.
     #[error("a connection has that original tuple already")]

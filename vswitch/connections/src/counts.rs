@@ -26,7 +26,7 @@ impl<'t> Counts<'t> {
     /// Counts one more connection of `owner`, if both limits allow it. Exact under any interleaving: each count is
     /// raised only from below its limit.
     pub(crate) fn add(self, owner: Owner) -> Result<(), Refused> {
-        let limit = if owner == Owner::NODE { self.layout.capacity } else { self.pod_share };
+        let limit = if owner == Owner::NODE { node_share(self.layout.capacity) } else { self.pod_share };
         if !raise(self.of(owner), limit) {
             return Err(if limit < self.layout.capacity { Refused::Share } else { Refused::Full });
         }
@@ -56,6 +56,12 @@ impl<'t> Counts<'t> {
         self.all().fetch_add(1, Ordering::Relaxed);
         self.of(owner).fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Most connections of [`Owner::NODE`] in a table of `capacity`: a quarter is for the pods alone, whose connections a flood
+/// from outside at a `NodePort` would else keep out.
+pub(crate) const fn node_share(capacity: u32) -> u32 {
+    capacity - capacity / 4
 }
 
 fn raise(count: &AtomicU64, limit: u32) -> bool {

@@ -115,7 +115,8 @@ impl Pair {
     /// A share of the whole table is none: then the table is full.
     fn has_its_share(&self, owner: Owner) -> bool {
         let Config { capacity, pod_share, .. } = self.config;
-        owner != Owner::NODE && pod_share < capacity && self.oracle.owned(owner) >= pod_share
+        let share = if owner == Owner::NODE { capacity - capacity / 4 } else { pod_share };
+        share < capacity && self.oracle.owned(owner) >= share
     }
 
     fn apply(&mut self, step: Step) {
@@ -234,4 +235,17 @@ fn a_table_can_be_filled_to_the_last_record_and_emptied_again() {
             assert!(table.is_empty());
         }
     }
+}
+
+#[test]
+fn a_flood_from_outside_leaves_a_quarter_of_the_table_to_the_pods() {
+    let table = Table::new(Config { capacity: 400, ..Config::default() });
+    let owned = |number: u32, owner: Owner| New { owner, ..fixture::numbered(number, 0) };
+    let flood = (0..1000).map(|number| table.insert(&owned(number, Owner::NODE), Tick(0)));
+    let refused = flood.skip(300).all(|result| result == Err(Refused::Share));
+    assert!(refused && table.owned_by(Owner::NODE) == 300);
+    for number in 0..100 {
+        table.insert(&owned(1000 + number, Owner(number as u16 % 4)), Tick(0)).expect("room for pods");
+    }
+    assert_eq!(table.insert(&owned(1100, Owner(0)), Tick(0)), Err(Refused::Full));
 }

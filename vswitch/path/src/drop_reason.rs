@@ -133,7 +133,7 @@ drop_reasons! {
     PolicyIngress = 50, "policy_ingress";
     /// The connection table has no room.
     ConnectionsFull = 51, "connections_full";
-    /// The pod has used up its share of the connection table.
+    /// The pod, or the node with the outside, has used up its share of the connection table.
     ConnectionShare = 52, "connection_share";
     /// No free port, or no node address, to masquerade with.
     MasqueradePorts = 53, "masquerade_ports";
