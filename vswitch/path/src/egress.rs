@@ -68,19 +68,22 @@ pub(crate) fn way<'t>(
     destination: IpAddr,
     wanted: &mut Wanted,
 ) -> Result<Way<'t>, Refusal> {
-    let (hop, tunnelled) = match egress {
+    let (next_hop, tunnelled) = match egress {
         Egress::Port(id) => {
             return tables.port(id).map(Way::Port).ok_or(Refusal::Drop(DropReason::NoRoute));
         }
         Egress::Tunnel(id) => {
             let peer = tables.peer(id).ok_or(Refusal::Drop(DropReason::NoRoute))?;
-            (peer.tunnel, Some(peer))
+            (tables.next_hop_to(id), Some(peer))
         }
-        Egress::Direct(id) => (tables.peer(id).ok_or(Refusal::Drop(DropReason::NoRoute))?.tunnel, None),
-        Egress::Uplink => (destination, None),
+        Egress::Direct(id) => {
+            tables.peer(id).ok_or(Refusal::Drop(DropReason::NoRoute))?;
+            (tables.next_hop_to(id), None)
+        }
+        Egress::Uplink => (tables.underlay().next_hop(destination), None),
     };
     let uplink = uplink(tables, worker).ok_or(Refusal::Drop(DropReason::NoUplink))?;
-    let next_hop = match tables.underlay().next_hop(hop) {
+    let next_hop = match next_hop {
         NextHop::Known(mac) => mac,
         NextHop::Missing(neighbour) => return Err(missing(wanted, neighbour)),
         NextHop::NoRoute => return Err(Refusal::Tell(DropReason::NoRoute, Failure::NoNetwork)),
