@@ -249,3 +249,24 @@ fn a_flood_from_outside_leaves_a_quarter_of_the_table_to_the_pods() {
     }
     assert_eq!(table.insert(&owned(1100, Owner(0)), Tick(0)), Err(Refused::Full));
 }
+
+#[test]
+fn a_pod_that_has_gone_leaves_no_connection_and_its_share_to_the_next() {
+    let table = Table::new(Config { capacity: 400, pod_share: 100, ..Config::default() });
+    let owned = |number: u32, owner: u16| New { owner: Owner(owner), ..fixture::numbered(number, 0) };
+    for number in 0..100 {
+        table.insert(&owned(number, 1), Tick(0)).expect("a share of 100");
+        table.insert(&owned(1000 + number, 2), Tick(0)).expect("a share of 100");
+    }
+    // Counted under a port that the pod had before the process was started again.
+    let elsewhere = owned(60_000, 3);
+    table.insert(&elsewhere, Tick(0)).expect("room");
+    assert_eq!(table.insert(&owned(2000, 1), Tick(0)), Err(Refused::Share));
+    assert_eq!(table.remove_owned(Owner(1), &[elsewhere.original.source]), 101);
+    assert_eq!([1, 2, 3].map(|owner| table.owned_by(Owner(owner))), [0, 100, 0]);
+    for number in 0..100 {
+        table.insert(&owned(3000 + number, 1), Tick(0)).expect("the whole share");
+    }
+    assert_eq!(table.remove_owned(Owner(9), &[]), 0);
+    assert_eq!(table.list().count(), 200);
+}
