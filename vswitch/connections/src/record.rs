@@ -80,7 +80,7 @@ impl Lead {
     }
 
     #[inline]
-    const fn mss(self) -> u16 {
+    pub(crate) const fn mss(self) -> u16 {
         (self.0 >> 16) as u16
     }
 
@@ -158,6 +158,63 @@ impl Use {
     #[inline]
     const fn with(self, last: Tick, state: State) -> Use {
         Use((last.0 as u64) << 32 | self.0 & 0xffff_ff00 | state as u64)
+    }
+
+    /// After a packet at `now`, which never takes the last use back.
+    #[inline]
+    pub(crate) const fn moved_on(self, now: Tick, state: State) -> Use {
+        let last = if now.since(self.last()) > 0 { now } else { self.last() };
+        self.with(last, state)
+    }
+
+    /// Writes `next` where this was read, if it is still there.
+    #[inline]
+    pub(crate) fn replace(self, first: &Line, next: Use) -> bool {
+        first[USE].compare_exchange(self.0, next.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+/// What [`crate::View`] reads of an IPv4 record.
+pub(crate) struct Brief {
+    pub(crate) lead: Lead,
+    pub(crate) used: Use,
+    /// The other direction's, turned round: what packets of this direction become.
+    pub(crate) addresses: u64,
+    pub(crate) ports: u32,
+    pub(crate) action: u64,
+    pub(crate) decision: u64,
+}
+
+impl Brief {
+    /// Loads the lead, which loads the line.
+    #[inline(always)]
+    pub(crate) fn touch(first: &Line) -> u64 {
+        first[LEAD].load(Ordering::Relaxed)
+    }
+
+    /// `None` if the record holds no connection with that key in that direction, or if another thread is writing to it.
+    #[inline(always)]
+    pub(crate) fn of(first: &Line, direction: Direction, addresses: u64, ports: u32, protocol: u8) -> Option<Brief> {
+        let lead = Lead(first[LEAD].load(Ordering::Acquire));
+        let word = |word: usize| first[word].load(Ordering::Relaxed);
+        let used = Use(word(USE));
+        // Both lie in words next to each other, or in the halves of one: told apart by shifts, not by branches.
+        let side = direction as usize;
+        let (own, other) = (word(ADDRESSES + side), word(ADDRESSES + 1 - side));
+        let both = word(PORTS).rotate_left(32 * side as u32);
+        let differs =
+            used.differs(lead.incarnation(), protocol) | u64::from((both >> 32) as u32 ^ ports) | own ^ addresses;
+        let settled = lead.0 & (Lead::LIVE | Lead::WRITING) == Lead::LIVE;
+        if differs != 0 || !settled {
+            return None;
+        }
+        let (action, decision) = (word(ACTIONS + side), word(DECISION));
+        fence(Ordering::Acquire);
+        if word(LEAD) != lead.0 {
+            return None;
+        }
+        let (addresses, ports) = (other.rotate_left(32), (both as u32).rotate_left(16));
+        Some(Brief { lead, used, addresses, ports, action, decision })
     }
 }
 
@@ -281,8 +338,7 @@ impl Record<'_> {
             if matches!(state, State::TcpReopen) {
                 return Some(state);
             }
-            let last = if now.since(used.last()) > 0 { now } else { used.last() };
-            let next = used.with(last, state);
+            let next = used.moved_on(now, state);
             if next == used {
                 return Some(state);
             }

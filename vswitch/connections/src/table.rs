@@ -6,11 +6,13 @@ mod insert;
 mod list;
 mod remove;
 mod sweep;
+mod view;
 
 use core::fmt;
 
 pub use adopt::{Adopted, Outcome, TooSmall};
 pub use list::Listed;
+pub use view::{Known, View};
 
 use crate::atomic::Ordering;
 use crate::counts::Counts;

@@ -15,7 +15,7 @@ use crate::fragments::Ports;
 use crate::origin::Arrival;
 use crate::translate::Deltas;
 
-pub(crate) use flags::{FROM_HOST, FROM_POD, FROM_TUNNEL, MASQUERADED, SERVICE, flags, origin};
+pub(crate) use flags::{FROM_HOST, FROM_POD, FROM_TUNNEL, MASQUERADED, SERVICE, flags, is_translated, origin};
 pub(crate) use sluice_connections::{Direction, Tuple};
 pub(crate) use tcp::mss;
 pub(crate) use tuple::{destination_of, ports};
@@ -42,6 +42,11 @@ pub(crate) enum Found {
     Stale(Connection),
     /// There is none.
     Unknown,
+    /// There was one, which the packet begins anew; it was taken out here, or by another worker.
+    Begun {
+        /// Here.
+        taken_out: bool,
+    },
 }
 
 /// How a packet is changed on its way.
@@ -100,8 +105,7 @@ pub(crate) fn run<'t>(
         quoted::learn(table, head, look, &connection);
     } else {
         if table.observe(&connection, look.segment, now) == State::TcpReopen {
-            table.remove(&connection);
-            return Ok(Found::Unknown);
+            return Ok(Found::Begun { taken_out: table.remove(&connection) });
         }
         if tcp::is_syn(look.segment) {
             learn_mss(table, head, look, &connection);

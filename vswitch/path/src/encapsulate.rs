@@ -142,7 +142,7 @@ fn write_tunnel(behind_ip: &mut [u8], tunnel: &Tunnel, hash: u64) {
 
 /// A dynamic port, 49152 to 65535 (RFC 7348 section 4.2, RFC 8926 section 3.3).
 #[inline]
-const fn source_port(hash: u64) -> u16 {
+pub(crate) const fn source_port(hash: u64) -> u16 {
     0xc000 | (hash ^ hash >> 16) as u16
 }
 

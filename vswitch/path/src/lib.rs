@@ -36,6 +36,9 @@ mod size;
 
 mod rewrite;
 
+// All of them in one pass, for packets with nothing special about them.
+mod shortcut;
+
 // The other ways out.
 mod exit;
 mod icmp;

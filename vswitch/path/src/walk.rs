@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use sluice_connections::{Connection, Tick};
+use sluice_connections::{Connection, Tick, View};
 use sluice_tables::{Tables, WorkerId};
 
 use crate::budget::{Budget, ErrorRate};
@@ -19,6 +19,7 @@ use crate::masquerade::{self, Draft};
 use crate::memory::Shared;
 use crate::random::Random;
 use crate::service::{self, Chooser, Keep};
+use crate::shortcut::{self, Lanes, Plain, Readers, Under};
 use crate::{Counts, DropReason, Packet, Time, Verdict};
 use crate::{fragment, origin, parse, policy, rewrite, route, size};
 
@@ -66,6 +67,7 @@ pub struct Path {
     wanted: Wanted,
     /// What reading ahead has read: kept, so that the reading is not left out.
     read_ahead: u64,
+    shortcut: bool,
 }
 
 /// When a burst is decided on, and under which tables.
@@ -90,7 +92,15 @@ impl Path {
             random: Random::new(seed),
             wanted: Wanted::new(),
             read_ahead: 0,
+            shortcut: true,
         }
+    }
+
+    /// The same, but every packet takes the stages one by one: to compare with.
+    #[must_use]
+    pub fn without_shortcut(mut self) -> Self {
+        self.shortcut = false;
+        self
     }
 
     /// What all paths share.
@@ -137,23 +147,78 @@ impl Path {
     }
 
     fn run_together(&mut self, moment: &Moment<'_>, counts: &mut Counts, packets: &mut [Packet<'_>]) {
+        let shared = Arc::clone(&self.shared);
+        let view = shared.connections.view();
+        let plains = self.read(moment, &view, packets);
         let mut looks: ArrayVec<Result<Look<'_>, Exit<'_>>, TOGETHER> = ArrayVec::new();
-        for packet in packets.iter_mut() {
+        for (packet, _) in packets.iter_mut().zip(&plains).filter(|(_, plain)| plain.is_none()) {
             counts.received += 1;
             looks.push(self.arrive(moment, counts, packet));
         }
+        self.read_ahead(&view, &plains, &looks);
+        let mut looks = looks.iter();
+        let mut lanes = Lanes::new(self.config.worker);
+        let under = Under { tables: moment.tables, generation: moment.generation, now: moment.tick };
+        for (packet, plain) in packets.iter_mut().zip(&plains) {
+            match plain {
+                Some(plain) if shortcut::take(&under, &view, &mut lanes, counts, packet, plain) => {}
+                Some(_) => {
+                    counts.received += 1;
+                    let look = self.arrive(moment, counts, packet);
+                    self.go_on(moment, counts, packet, &look);
+                }
+                None => {
+                    let Some(look) = looks.next() else { continue };
+                    self.go_on(moment, counts, packet, look);
+                }
+            }
+        }
+    }
+
+    /// Reads the packets that have nothing special about them.
+    #[inline]
+    fn read(&self, moment: &Moment<'_>, view: &View<'_>, packets: &[Packet<'_>]) -> ArrayVec<Option<Plain>, TOGETHER> {
+        let mut readers = Readers::new(moment.tables);
+        let plains = packets.iter().map(|packet| if self.shortcut { readers.read(view, packet) } else { None });
+        plains.collect()
+    }
+
+    /// Has the processor load what the look-ups of all packets will read. In loops of their own, so short that it is busy with
+    /// many of them at once.
+    #[inline]
+    fn read_ahead(&mut self, view: &View<'_>, plains: &[Option<Plain>], looks: &[Result<Look<'_>, Exit<'_>>]) {
+        let plain = || plains.iter().flatten().map(|plain| plain.hash);
+        let mut read = 0;
+        for hash in plain() {
+            read ^= view.touch(hash);
+        }
+        for hash in plain() {
+            read ^= view.peek(hash);
+        }
         for look in looks.iter().flatten() {
-            self.read_ahead ^= self.shared.connections.peek(look.hash);
+            read ^= self.shared.connections.touch(look.hash);
         }
-        for (packet, look) in packets.iter_mut().zip(&looks) {
-            let verdict = match look {
-                Ok(look) => self
-                    .walk(moment, counts, packet, look)
-                    .unwrap_or_else(|exit| self.leave(moment, counts, packet, &exit, Some(&look.arrival))),
-                Err(exit) => self.leave(moment, counts, packet, exit, None),
-            };
-            packet.decide(verdict);
+        for look in looks.iter().flatten() {
+            read ^= self.shared.connections.peek(look.hash);
         }
+        self.read_ahead ^= read;
+    }
+
+    /// The stages after those of [`Path::arrive`], or what they have made unnecessary.
+    fn go_on<'t>(
+        &mut self,
+        moment: &Moment<'t>,
+        counts: &mut Counts,
+        packet: &mut Packet<'_>,
+        look: &Result<Look<'t>, Exit<'t>>,
+    ) {
+        let verdict = match look {
+            Ok(look) => self
+                .walk(moment, counts, packet, look)
+                .unwrap_or_else(|exit| self.leave(moment, counts, packet, &exit, Some(&look.arrival))),
+            Err(exit) => self.leave(moment, counts, packet, exit, None),
+        };
+        packet.decide(verdict);
     }
 
     /// The stages that a packet passes before any connection is looked for.
@@ -168,9 +233,7 @@ impl Path {
         let arrival = origin::run(moment.tables, packet, parsed)?;
         counts.decapsulated += u64::from(matches!(arrival.origin, origin::Origin::Tunnel(_)));
         let told = fragment::run(&mut self.fragments, moment.now, packet.head(), &arrival)?;
-        let look = connection::look(&self.shared.connections, packet.head(), &arrival, told)?;
-        self.read_ahead ^= self.shared.connections.touch(look.hash);
-        Ok(look)
+        connection::look(&self.shared.connections, packet.head(), &arrival, told)
     }
 
     /// A packet that comes through all stages is sent on; the stage that ends its way otherwise says how.
@@ -206,6 +269,11 @@ impl Path {
                 self.decide(moment, counts, head, look, Some(connection))
             }
             Found::Unknown => {
+                counts.connection_misses += 1;
+                self.decide(moment, counts, head, look, None)
+            }
+            Found::Begun { taken_out } => {
+                counts.connections_gone += u64::from(taken_out);
                 counts.connection_misses += 1;
                 self.decide(moment, counts, head, look, None)
             }

@@ -182,7 +182,7 @@ fn idle_connections_end_in_bounded_work() {
     bed.pass(1000);
     // The table of the rig has 65,536 records of each family.
     for _ in 0..600 {
-        bed.path.idle(bed.now, &mut bed.counts);
+        bed.idle();
     }
     assert_eq!((bed.path.shared().connections.len(), bed.counts.connections_gone), (0, 100));
 }
@@ -193,6 +193,7 @@ fn a_pod_that_floods_the_table_cannot_take_the_share_of_another() {
     let mut bed = Bed::new(setup);
     let config = sluice_connections::Config { capacity: 64, pod_share: 10, ..Default::default() };
     let shared = sluice_path::SharedConfig { connections: config, affinity: 16 };
+    bed.compare_no_longer();
     bed.path = sluice_path::Path::new(PathConfig::default(), std::sync::Arc::new(sluice_path::Shared::new(shared)));
     for port in 1..=10 {
         assert_eq!(bed.send(A, &up(false, A, B).udp(port, 2, b"x")).port(), B.port);

@@ -83,7 +83,7 @@ fn a_fragment_whose_first_never_comes_is_dropped_and_counted_once() {
     bed.pass(3);
     // A few are looked at each time.
     for _ in 0..64 {
-        bed.path.idle(bed.now, &mut bed.counts);
+        bed.idle();
     }
     let released = bed.released();
     assert!(matches!(released[..], [(_, Release::Drop(DropReason::FragmentTimeout))]));

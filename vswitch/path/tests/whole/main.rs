@@ -9,4 +9,5 @@ mod outside;
 mod policies;
 mod rig;
 mod services;
+mod shortcut;
 mod tunnels;

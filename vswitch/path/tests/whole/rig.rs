@@ -264,6 +264,8 @@ pub(crate) struct Bed {
     pub(crate) setup: Setup,
     pub(crate) path: Path,
     pub(crate) counts: Counts,
+    /// The same without the shortcut: what it has seen and done.
+    stages: Option<(Path, Counts)>,
     pub(crate) tables: Tables,
     pub(crate) now: Time,
 }
@@ -276,7 +278,9 @@ impl Bed {
     pub(crate) fn with(setup: Setup, config: PathConfig) -> Self {
         let tables = setup.tables(1);
         let path = Path::new(config, Arc::new(Shared::default()));
-        Self { setup, path, counts: Counts::new(), tables, now: Time(1_000_000_000) }
+        let stages = Path::new(config, Arc::new(Shared::default())).without_shortcut();
+        let stages = Some((stages, Counts::new()));
+        Self { setup, path, counts: Counts::new(), stages, tables, now: Time(1_000_000_000) }
     }
 
     /// Publishes the changed setup.
@@ -295,6 +299,7 @@ impl Bed {
         let mut packet = Packet::new(&mut room, 256, frame.len(), frame.len(), from.port);
         self.path.run(self.now, &self.tables, &mut self.counts, std::slice::from_mut(&mut packet));
         assert!(self.counts.is_balanced(), "{:?}", self.counts);
+        self.compare(frame, &packet);
         match packet.verdict() {
             Verdict::Drop(reason) => Got::Dropped(reason),
             Verdict::Park { slot } => Got::Parked(slot),
@@ -308,6 +313,33 @@ impl Bed {
                 }
                 Got::Out { port, frame, cut }
             }
+        }
+    }
+
+    /// Sends the frame without the shortcut too: what has become of it must be the same, and so must all counts.
+    fn compare(&mut self, frame: &[u8], took: &Packet<'_>) {
+        let Some((path, counts)) = &mut self.stages else { return };
+        let mut room = vec![0xee; 256 + frame.len() + 64];
+        room[256..256 + frame.len()].copy_from_slice(frame);
+        let mut packet = Packet::new(&mut room, 256, frame.len(), frame.len(), took.port());
+        path.run(self.now, &self.tables, counts, std::slice::from_mut(&mut packet));
+        let whole =
+            |packet: &Packet<'_>| (packet.verdict(), packet.head().to_vec(), packet.total_len(), packet.cut_to());
+        assert_eq!(whole(took), whole(&packet), "the shortcut and the stages differ");
+        assert_eq!(*counts, self.counts, "the shortcut and the stages count otherwise");
+        assert_eq!(path.shared().connections.len(), self.path.shared().connections.len());
+    }
+
+    /// For who changes the path itself in the middle.
+    pub(crate) fn compare_no_longer(&mut self) {
+        self.stages = None;
+    }
+
+    /// Time without packets.
+    pub(crate) fn idle(&mut self) {
+        self.path.idle(self.now, &mut self.counts);
+        if let Some((path, counts)) = &mut self.stages {
+            path.idle(self.now, counts);
         }
     }
 
@@ -336,6 +368,9 @@ impl Bed {
 
     pub(crate) fn released(&mut self) -> Vec<(u16, Release)> {
         let released = std::iter::from_fn(|| self.path.released(&mut self.counts)).collect();
+        if let Some((path, counts)) = &mut self.stages {
+            while path.released(counts).is_some() {}
+        }
         assert!(self.counts.parked < 65);
         released
     }

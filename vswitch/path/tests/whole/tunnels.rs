@@ -240,6 +240,7 @@ fn two_workers_carry_the_two_directions_of_one_connection() {
     let sent = up(false, A, VIP).udp(1000, 80, b"q");
     assert_eq!(unwrap(bed.send(A, &sent)), inner_out(false, A, FAR).udp(1000, 8080, b"q"));
     let config = sluice_path::PathConfig { worker: sluice_tables::WorkerId(1), ..Default::default() };
+    bed.compare_no_longer();
     bed.path = sluice_path::Path::new(config, std::sync::Arc::clone(bed.path.shared()));
     let reply = arriving(&inner_in(false, FAR, A).udp(8080, 1000, b"a"));
     bed.expect(UPLINK, &reply, A, &down(false, A, VIP, A).udp(80, 1000, b"a"));

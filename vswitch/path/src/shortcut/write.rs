@@ -1,0 +1,62 @@
+//! Writing what of the packet itself changes: addresses, ports, checksums and the hop.
+
+use sluice_connections::Known;
+use sluice_wire::{checksum, protocol, tcp, udp};
+
+use super::Plain;
+use crate::translate::{add, updated};
+use crate::{Checksum, Packet};
+
+/// Where the transport header is.
+const L4: usize = 34;
+
+/// Makes the packet one of what `known` becomes, if it is translated, and takes a hop. Returns the state of the transport's
+/// checksum.
+#[inline(always)]
+pub(super) fn inner(packet: &mut Packet<'_>, plain: &Plain, known: Option<&Known<'_>>) -> Checksum {
+    let head = packet.head_mut();
+    let offset = if plain.protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
+    let at = L4 + offset;
+    // Reading has seen to it that both are there.
+    let Some(field) = head.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]])) else {
+        return Checksum::Complete;
+    };
+    let partial = field == pseudo(plain);
+    let Some(headers) = head.first_chunk_mut::<38>() else { return Checksum::Complete };
+    let mut header_checksum = u16::from_be_bytes([headers[24], headers[25]]);
+    let mut sum = field;
+    if let Some(known) = known {
+        headers[26..34].copy_from_slice(&known.addresses.to_be_bytes());
+        headers[34..38].copy_from_slice(&known.ports.to_be_bytes());
+        header_checksum = updated(header_checksum, known.l3_delta);
+        sum = if partial { add(field, known.l3_delta) } else { updated(field, known.l4_delta) };
+        if plain.protocol == protocol::UDP {
+            // No checksum stays none, and one of 0 is sent as its other form (RFC 768).
+            sum = match (field, sum) {
+                (0, _) => 0,
+                (_, 0) => 0xffff,
+                (_, sum) => sum,
+            };
+        }
+    }
+    let old = u16::from_be_bytes([headers[22], headers[23]]);
+    header_checksum = checksum::update(header_checksum, old, old - 0x100);
+    headers[22] -= 1;
+    headers[24..26].copy_from_slice(&header_checksum.to_be_bytes());
+    if known.is_some()
+        && let Some(bytes) = head.get_mut(at..at + 2)
+    {
+        bytes.copy_from_slice(&sum.to_be_bytes());
+    }
+    if partial { Checksum::Partial { start: L4 as u16, offset: offset as u16 } } else { Checksum::Complete }
+}
+
+/// The sum over the pseudo-header: what a sender with checksum offload leaves in the field.
+#[inline(always)]
+fn pseudo(plain: &Plain) -> u16 {
+    let halves = (plain.addresses & 0xffff_ffff) + (plain.addresses >> 32);
+    let sum = halves + u64::from(plain.protocol) + u64::from(plain.ip_len - 20);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
