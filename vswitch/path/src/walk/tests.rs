@@ -62,3 +62,21 @@ fn a_burst_is_decided_packet_by_packet_and_counted_once_each() {
     assert!(counts.is_balanced());
     assert_eq!(burst[5].verdict(), Verdict::Drop(DropReason::BadDescriptor));
 }
+
+#[test]
+fn connections_made_and_gone_add_up_when_a_client_uses_its_port_again() {
+    use sluice_packets::Segment;
+    use sluice_wire::tcp::flag;
+
+    let (tables, shared, mut counts) = (tables(), Arc::<crate::Shared>::default(), Counts::new());
+    let mut path = Path::new(PathConfig::default(), Arc::clone(&shared));
+    for flags in [flag::SYN, flag::RST, flag::SYN] {
+        let frame = a_to_b().tcp(&Segment { flags, ..Segment::data(1000, 80) }, b"");
+        let mut room = Vec::new();
+        let mut burst = [packet(&mut room, &frame, A)];
+        path.run(Time(0), &tables, &mut counts, &mut burst);
+        assert!(matches!(burst[0].verdict(), Verdict::Forward { .. }));
+    }
+    assert_eq!((counts.connections_new, counts.connections_gone), (2, 1));
+    assert_eq!(shared.connections.len(), 1);
+}
