@@ -87,8 +87,17 @@ impl Bucket<'_> {
     }
 
     /// The first empty slot other than `taken`.
+    #[inline]
     pub(crate) fn empty_slot(self, taken: Option<usize>) -> Option<usize> {
-        (0..SLOTS).find(|&slot| Some(slot) != taken && self.tag(slot) == 0)
+        (0..LANES.len()).find_map(|word| {
+            let tags = self.0[word].load(Ordering::Acquire);
+            // Exact in every lane: what is added never carries into the next.
+            let mut empty = !(((tags & !HIGH) + !HIGH) | tags) & LANES[word];
+            if let Some(taken) = taken.filter(|taken| taken / 4 == word) {
+                empty &= !(0x8000 << (taken % 4 * 16));
+            }
+            (empty != 0).then(|| word * 4 + empty.trailing_zeros() as usize / 16)
+        })
     }
 
     fn tag(self, slot: usize) -> u16 {
@@ -200,6 +209,24 @@ mod tests {
         bucket.clear(slot);
         assert!(!matching(bucket, 0x8003).contains(&1003));
         assert_eq!(bucket.empty_slot(None), Some(slot));
+    }
+
+    #[test]
+    fn the_first_empty_slot_is_found_whatever_is_in_the_others() {
+        for filled in 0..1 << SLOTS {
+            let line = line();
+            let bucket = Bucket(&line);
+            bucket.lock();
+            bucket.overflowed(7);
+            let is_filled = |slot: usize| filled >> slot & 1 == 1;
+            for slot in (0..SLOTS).filter(|&slot| is_filled(slot)) {
+                bucket.fill(slot, [1, 0x8000, 0xffff][slot % 3], 7);
+            }
+            for taken in [None, Some(0), Some(3), Some(4), Some(9)] {
+                let expected = (0..SLOTS).find(|&slot| !is_filled(slot) && Some(slot) != taken);
+                assert_eq!(bucket.empty_slot(taken), expected, "{filled:#b} {taken:?}");
+            }
+        }
     }
 
     #[test]

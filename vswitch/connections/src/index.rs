@@ -107,13 +107,13 @@ impl Locks<'_> {
             let number = self.index.after(home, distance);
             let bucket = self.index.bucket(number);
             let taken = taken.filter(|slot| slot.bucket == number).map(|slot| slot.slot);
-            if bucket.empty_slot(taken).is_none() {
-                continue;
+            let Some(mut slot) = bucket.empty_slot(taken) else { continue };
+            if !self.holds(number) {
+                self.extend(number)?;
+                // Asked again under the lock. A slot filled meanwhile sends the search on with one lock too many, which
+                // the next attempt does not have.
+                slot = bucket.empty_slot(taken).ok_or(Busy)?;
             }
-            self.extend(number)?;
-            // Asked again under the lock. A slot filled meanwhile sends the search on with one lock too many, which
-            // the next attempt does not have.
-            let slot = bucket.empty_slot(taken).ok_or(Busy)?;
             return Ok(Some(Slot { home, bucket: number, slot, tag: tag_of(hash) }));
         }
         Ok(None)
