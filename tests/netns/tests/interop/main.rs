@@ -15,6 +15,7 @@ mod geneve;
 mod kernel;
 mod openvswitch;
 mod ours;
+mod sizes;
 mod theirs;
 mod traffic;
 mod vxlan;

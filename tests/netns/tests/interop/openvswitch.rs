@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use sluice_netns::wait_for;
 use sluice_tables::tunnel_mac;
+use sluice_wire::MacAddr;
 
 use crate::ours::{self, Ours};
 use crate::theirs::{GATEWAYS, NETWORKS, Theirs, UPLINK, ip, run, without_offloads};
@@ -29,6 +30,8 @@ const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 pub(crate) struct OpenVSwitch {
     pub(crate) theirs: Theirs,
     pub(crate) pod: Host,
+    /// MACs of the tunnel's ends: ours, theirs.
+    ends: (MacAddr, MacAddr),
     directory: PathBuf,
     processes: Vec<Child>,
 }
@@ -45,15 +48,15 @@ impl OpenVSwitch {
         let inside = ours.namespace_of("theirs-pod0");
         ip(&inside, &neighbours.join("\n"));
         let directory = ours.directory("ovs");
-        let mut node = Self { theirs, pod, directory, processes: Vec::new() };
+        let ends = (tunnel_mac(ours.address), tunnel_mac(address.parse().expect("an address")));
+        let mut node = Self { theirs, pod, ends, directory, processes: Vec::new() };
         node.start();
         node.bridges(ours.address, vni, options);
         let len = if ours.address.is_ipv4() { 24 } else { 64 };
         ip(&node.theirs.name, "link set br-phy up");
         let nodad = if ours.address.is_ipv4() { "" } else { "nodad" };
         ip(&node.theirs.name, &format!("addr add {address}/{len} dev br-phy {nodad}"));
-        let mac = tunnel_mac(address.parse().expect("an address")).to_string();
-        node.flows(&tunnel_mac(ours.address).to_string(), &mac);
+        node.add_flows(&(node.outward(0) + &node.inward()));
         ours.introduce(&ours::node("theirs", &NETWORKS, address));
         node
     }
@@ -108,40 +111,61 @@ impl OpenVSwitch {
     }
 
     /// Adds flows to br-int, one a line.
-    pub(crate) fn add_flows(&self, flows: &str) {
-        let bridge = format!("unix:{}", self.directory.join("br-int.mgmt").display());
-        let mut command = self.program("ovs-ofctl");
-        command.args(["-O", "OpenFlow13", "add-flows", &bridge, "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("ovs-ofctl is there");
+    fn add_flows(&self, flows: &str) {
+        let mut command = self.ofctl("add-flows", "-");
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ovs-ofctl is there");
         child.stdin.take().expect("piped").write_all(flows.as_bytes()).expect("it reads its input");
         let output = child.wait_with_output().expect("our child");
         assert!(output.status.success(), "{flows}\n{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Routes between the pod and the tunnel, whose ends have these MACs.
-    fn flows(&self, ours: &str, theirs: &str) {
-        let flow = |(family, field): (&str, &str), (from, to): (&str, &str), address: &str, macs: (&str, &str)| {
-            let (source, destination) = macs;
-            format!(
-                "priority=10,{family},in_port={from},{field}={address},\
-                 actions=mod_dl_src:{source},mod_dl_dst:{destination},dec_ttl,output:{to}\n"
-            )
-        };
-        let pod = run(self.pod.netns(), Command::new("ip").args(["-j", "link", "show", "eth0"]));
-        let pod: Value = serde_json::from_str(&pod).expect("JSON");
-        let pod_mac = pod[0]["address"].as_str().expect("a MAC");
-        let families = [("ip", "nw_dst"), ("ipv6", "ipv6_dst")];
-        let mut flows = String::new();
-        for (at, family) in families.into_iter().enumerate() {
-            flows += &flow(family, ("pod0", "tunnel"), ours::NETWORKS[at], (theirs, ours));
-            // What we send is for the MAC that it has by its address, though nobody told us.
-            let arriving = (format!("{},dl_dst={theirs}", family.0), self.pod.addresses[at].to_string());
-            flows += &flow((&arriving.0, family.1), ("tunnel", "pod0"), &arriving.1, (GATEWAY_MAC, pod_mac));
-        }
-        self.add_flows(&flows);
+    fn ofctl(&self, verb: &str, argument: &str) -> Command {
+        let bridge = format!("unix:{}", self.directory.join("br-int.mgmt").display());
+        let mut command = self.program("ovs-ofctl");
+        command.args(["-O", "OpenFlow13", verb, &bridge, argument]);
+        command
     }
 
-    /// Packets that its tunnel has received and sent, as the interface in the database says.
+    /// Puts an option of this type (0x80 and above are critical) with a value of four bytes into all that the pod sends from
+    /// now on. Its class is one for experiments (RFC 8926 section 7).
+    pub(crate) fn add_option(&self, kind: u8, value: &str) {
+        let field = format!("tun_metadata{}", u8::from(kind >= 0x80));
+        let map = format!("{{class=0xff00,type={kind:#x},len=4}}->{field}");
+        run(&self.theirs.netns, &mut self.ofctl("add-tlv-map", &map));
+        let then = format!("priority=20,in_port=pod0,actions=set_field:{value}->{field},resubmit(,1)\n");
+        self.add_flows(&(then + &self.outward(1)));
+    }
+
+    /// Routes from the pod into the tunnel, in a table of flows.
+    fn outward(&self, table: u8) -> String {
+        let (ours, theirs) = self.ends;
+        let route = |(family, field, network): (&str, &str, &str)| {
+            format!(
+                "table={table},priority=10,{family},in_port=pod0,{field}={network},\
+                 actions=mod_dl_src:{theirs},mod_dl_dst:{ours},dec_ttl,output:tunnel\n"
+            )
+        };
+        let [v4, v6] = ours::NETWORKS;
+        route(("ip", "nw_dst", v4)) + &route(("ipv6", "ipv6_dst", v6))
+    }
+
+    /// Routes from the tunnel to the pod. What we send is for the MAC that this node has by its address, though nobody told us.
+    fn inward(&self) -> String {
+        let (_, theirs) = self.ends;
+        let pod = run(self.pod.netns(), Command::new("ip").args(["-j", "link", "show", "eth0"]));
+        let pod: Value = serde_json::from_str(&pod).expect("JSON");
+        let mac = pod[0]["address"].as_str().expect("a MAC");
+        let route = |(family, field, address): (&str, &str, IpAddr)| {
+            format!(
+                "priority=10,{family},in_port=tunnel,dl_dst={theirs},{field}={address},\
+                 actions=mod_dl_src:{GATEWAY_MAC},mod_dl_dst:{mac},dec_ttl,output:pod0\n"
+            )
+        };
+        let [v4, v6] = [self.pod.addresses[0], self.pod.addresses[1]];
+        route(("ip", "nw_dst", v4)) + &route(("ipv6", "ipv6_dst", v6))
+    }
+
+    /// What of ours its tunnel has thrown away, as the database says of the interface.
     pub(crate) fn refused(&self) -> u64 {
         let shown = run(&self.theirs.netns, self.vsctl().args(["get", "interface", "tunnel", "statistics"]));
         let counters = shown.trim().trim_matches(['{', '}']).split(", ").filter_map(|entry| entry.split_once('='));

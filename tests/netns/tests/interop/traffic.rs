@@ -25,6 +25,13 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// What has this namespace and these addresses.
+    pub(crate) fn of(netns: &str, addresses: &[&str]) -> Self {
+        let netns = Netns::open_named(netns).unwrap_or_else(|error| panic!("{error}"));
+        let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+        Self { netns: Some(netns), addresses }
+    }
+
     /// Its namespace.
     pub(crate) fn netns(&self) -> &Netns {
         self.netns.as_ref().expect("it is there")
@@ -37,7 +44,7 @@ impl Host {
     /// Whether echo requests with further arguments of `ping` are all answered.
     pub(crate) fn pings(&self, to: IpAddr, arguments: &[&str]) -> bool {
         let mut ping = Command::new("ping");
-        ping.args(["-n", "-q", "-W", "5"]).args(arguments).arg(to.to_string());
+        ping.args(["-n", "-q", "-W", "10"]).args(arguments).arg(to.to_string());
         self.netns().output(&mut ping).expect("ping starts").status.success()
     }
 }
@@ -50,11 +57,12 @@ pub(crate) fn meet(one: &Host, other: &Host) {
     }
 }
 
-/// Ping, TCP, UDP in one packet and in fragments, and the error for a closed port: both directions, IPv4 and IPv6.
+/// Ping, TCP, UDP, fragments, and the error for a closed port: both directions, IPv4 and IPv6.
 pub(crate) fn exchange(one: &Host, other: &Host) {
     for (from, to) in [(one, other), (other, one)] {
         for (source, address) in from.addresses.iter().zip(&to.addresses) {
             assert!(from.pings(*address, &["-c", "20", "-i", "0.002"]), "ping {source} to {address}");
+            assert!(from.pings(*address, &["-c", "3", "-i", "0.002", "-s", "4000"]), "fragments {source} to {address}");
             transfer(from, to, *address);
             datagrams(from, to, (*source, *address));
             closed_port(from, to, *address);
@@ -117,6 +125,18 @@ fn closed_port(from: &Host, to: &Host, address: IpAddr) {
     client.set_read_timeout(Some(PATIENCE)).expect("a socket");
     let refused = client.recv(&mut [0; 16]).expect_err("nobody listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{there}: {refused}");
+}
+
+/// The nodes are routers between the pods: each of these says so when a packet has come too far, in both families.
+pub(crate) fn expire(from: &Host, to: &Host, hops: &[&str]) {
+    for (hops, address) in hops.iter().flat_map(|hops| to.addresses.iter().map(move |address| (hops, address))) {
+        let mut ping = Command::new("ping");
+        ping.args(["-n", "-c", "1", "-W", "5", "-t", hops, &address.to_string()]);
+        let output = from.netns().output(&mut ping).expect("ping starts");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let expired = said.contains("Time to live exceeded") || said.contains("Time exceeded: Hop limit");
+        assert!(expired, "{hops} hops to {address}: {said}");
+    }
 }
 
 /// Bytes in which a piece that is lost, doubled or moved shows.
