@@ -44,7 +44,7 @@ pub(crate) fn run(
     if headers.ttl <= 1 {
         return Err(Refusal::Tell(DropReason::TtlExpired, Failure::TimeExceeded));
     }
-    let Limits { mtu, largest, wire } = limits(tables, way, destination);
+    let Limits { mtu, largest, wire } = limits(tables, arrival, way, destination);
     let whole_tcp = headers.protocol == protocol::TCP && headers.fragment == Fragment::None;
     if headers.ip_len <= u32::from(mtu) && !(wire && whole_tcp && exceeds(arrival, mss)) {
         return Ok(None);
@@ -60,11 +60,16 @@ pub(crate) fn run(
 }
 
 #[inline]
-fn limits(tables: &Tables, way: &Way<'_>, destination: IpAddr) -> Limits {
+fn limits(tables: &Tables, arrival: &Arrival<'_>, way: &Way<'_>, destination: IpAddr) -> Limits {
     match way {
         Way::Port(port) => {
-            let Port { path_mtu: mtu, max_l3_len: largest, kind, .. } = **port;
-            Limits { mtu, largest, wire: kind == PortKind::Host && !is_own(tables, destination) }
+            let Port { path_mtu, max_l3_len: largest, kind, .. } = **port;
+            let wire = kind == PortKind::Host && !is_own(tables, destination);
+            // The path MTU is what senders on this node keep to. What has come over the uplink has no further way, and its
+            // sender knows of no tunnel.
+            let arrived = arrival.port.kind == PortKind::Uplink && !wire;
+            let mtu = if arrived { largest.min(u16::MAX.into()) as u16 } else { path_mtu };
+            Limits { mtu, largest, wire }
         }
         // A super-frame is cut before the device sees it.
         Way::Wire { uplink, .. } => Limits { mtu: uplink.path_mtu, largest: u32::from(u16::MAX), wire: true },
@@ -98,6 +103,8 @@ fn too_big(head: &[u8], arrival: &Arrival<'_>, mtu: u16) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use sluice_packets::{Ip, Segment, fragment};
 
     use sluice_tables::{Port, PortId, PortKind, WorkerId};
@@ -123,6 +130,18 @@ mod tests {
             }
             Refusal::NotOurs => panic!("not from the uplink"),
         })
+    }
+
+    fn uplink() -> Port {
+        Port {
+            id: PortId(9),
+            kind: PortKind::Uplink,
+            worker: WorkerId(0),
+            mac: A.mac,
+            addresses: Vec::new(),
+            path_mtu: 1500,
+            max_l3_len: 1500,
+        }
     }
 
     /// A frame whose IP packet has `len` bytes.
@@ -155,16 +174,28 @@ mod tests {
     }
 
     #[test]
+    fn what_came_over_the_wire_is_as_long_as_the_pods_device_takes() {
+        let tables = tables();
+        for ip in [a_to_b(), a_to_b_v6(), a_to_b().dont_fragment(false)] {
+            for (len, passes) in [(1501, true), (65_000, true), (65_001, false)] {
+                let mut room = Vec::new();
+                let mut packet = packet(&mut room, &udp(ip.clone(), len), A);
+                let uplink = uplink();
+                let arrival = Arrival { port: &uplink, ..arrival(&tables, &mut packet) };
+                let sized = |end: End, destination: IpAddr| {
+                    let way = Way::Port(tables.port(end.port).expect("a port"));
+                    run(&tables, &packet, &arrival, &way, destination, 0)
+                };
+                assert_eq!(sized(B, B.v4.into()).is_ok(), passes, "{len}");
+                assert_eq!(sized(HOST, HOST.v4.into()).is_ok(), passes, "{len}");
+                assert!(sized(HOST, OUTSIDE_V4.into()).is_err(), "the host may send it on");
+            }
+        }
+    }
+
+    #[test]
     fn what_the_uplinks_device_merged_is_cut_where_it_is_too_long_for_a_pods_device() {
-        let uplink = Port {
-            id: PortId(9),
-            kind: PortKind::Uplink,
-            worker: WorkerId(0),
-            mac: A.mac,
-            addresses: Vec::new(),
-            path_mtu: 1500,
-            max_l3_len: 1500,
-        };
+        let uplink = uplink();
         for (len, cut) in [(65_000, None), (65_001, Some(65_000.into())), (65_535, Some(65_000.into()))] {
             let (mut room, tables) = (Vec::new(), tables());
             let mut packet = packet(&mut room, &tcp(a_to_b(), len), A);
