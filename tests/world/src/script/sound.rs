@@ -114,7 +114,8 @@ pub fn check(ground: &Ground, tables: &Tables, arrived: Option<&Arrived>, sent: 
     let answer = is_answer(tables, frame, arrived, sent);
     let headers = parse::parse(frame, frame.len()).expect("what leaves can be parsed");
     let tcp = headers.protocol == protocol::TCP && headers.fragment == Fragment::None;
-    let limit = if tcp { port.max_l3_len } else { port.path_mtu.into() };
+    let over_the_uplink = came_by.is_none_or(|kind| kind == PortKind::Uplink);
+    let limit = if tcp || over_the_uplink { port.max_l3_len } else { port.path_mtu.into() };
     let destination = check_ip(frame, if sent.cut || answer { u32::MAX } else { limit });
     if port.kind == PortKind::Pod && !answer {
         assert!(port.addresses.contains(&destination), "{destination} is not of {:?}", port.id);
