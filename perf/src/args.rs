@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Bring up pods on one node, measure between them, print, take everything down. Under two minutes.
+    /// Bring up pods on one node, then on two, measure between them, print, take everything down. Under three minutes.
     Demo(DemoArgs),
     /// Interleaved trials of direct cable, kernel bridge and switch: TCP, ping-pong, UDP; medians and spread.
     Foundation(FoundationArgs),
@@ -148,6 +148,8 @@ pub(crate) enum PathKind {
     DirectTwoCores,
     /// The kernel's bridge.
     Bridge,
+    /// Two nodes with the kernel's bridge and VXLAN.
+    Vxlan,
     /// The switch.
     Sluice,
 }
@@ -159,6 +161,7 @@ impl PathKind {
             Self::Direct => "direct",
             Self::DirectTwoCores => "direct-2",
             Self::Bridge => "bridge",
+            Self::Vxlan => "vxlan",
             Self::Sluice => "sluice",
         }
     }

@@ -1,4 +1,7 @@
-//! `sluice-perf demo`: everything pods on one node can do, measured once, in under two minutes.
+//! `sluice-perf demo`: everything pods can do on one node and then on two, measured once, in under three minutes.
+
+mod cluster;
+mod manifests;
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -53,6 +56,7 @@ struct Results<'p> {
     udp_saturated: Vec<Series<'p, UdpRun>>,
     steal_percent: f64,
     agent: AgentReport,
+    cluster: cluster::Cluster,
 }
 
 /// Runs the demo; the lab is down when it returns.
@@ -74,9 +78,13 @@ pub(crate) fn run(args: &DemoArgs, stop: &Stop) -> Result<()> {
     let (udp, udp_saturated) = udp(&bench, &paths)?;
     let agent = session.agent_report(&lab)?;
     report::agent(&agent);
+    // Its switch would take the core from those of the next lab.
+    drop(session);
+    let cluster = cluster::run(args, &machine, stop)?;
     let steal_percent = CpuTime::now()?.steal_percent_since(before);
     println!("\nsteal time {steal_percent:.2} %; {:.0} s in all", start.elapsed().as_secs_f64());
-    let results = Results { machine, attach, ping, tcp_gbits, latency, udp, udp_saturated, steal_percent, agent };
+    let results =
+        Results { machine, attach, ping, tcp_gbits, latency, udp, udp_saturated, steal_percent, agent, cluster };
     report::write_json(&results, args.lab.json.as_deref())
 }
 
@@ -118,10 +126,7 @@ fn pings(lab: &Record, bench: &Bench, paths: &[Path]) -> Result<Vec<(String, Pin
     for (what, from, to) in targets {
         results.push((what, bench.ping(from, path.interface, to, PINGS)?));
     }
-    let rows = results.iter().map(|(what, Pinged { sent, answered, p50, max })| {
-        [what.clone(), format!("{answered}/{sent}"), format!("{p50:.0}"), format!("{max:.0}")]
-    });
-    report::table("Ping, 64 bytes, round trip", ["FROM AND TO", "ANSWERED", "P50 us", "MAX us"], rows);
+    report::pings("Ping, 64 bytes, round trip", &results);
     Ok(results)
 }
 
@@ -130,12 +135,7 @@ fn tcp<'p>(bench: &Bench, paths: &'p [Path]) -> Result<Vec<Series<'p, f64>>> {
     let mut series = Series::over_each(paths.iter().filter(|path| path.kind.has_rates()), &[Family::V4]);
     series.push(Series::over(switched(paths)?, Family::V6));
     interleave(&mut series, TCP_ROUNDS, |path, family| Ok(bench.tcp(path, family, TCP_MILLIS)?.gbits()))?;
-    let rows = series.iter().map(|one| {
-        let rate = report::spread_cell(one.spread(|gbits| *gbits));
-        [one.path.name().to_owned(), one.family.to_string(), one.cores.to_string(), rate]
-    });
-    let columns = ["PATH", "IP", "CORES", "Gbit/s"];
-    report::table(&interleaved("TCP, one flow", TCP_ROUNDS, TCP_MILLIS), columns, rows);
+    report::tcp(&interleaved("TCP, one flow", TCP_ROUNDS, TCP_MILLIS), &series);
     Ok(series)
 }
 

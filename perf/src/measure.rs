@@ -1,6 +1,6 @@
 //! One measure on one path: starts the generators, waits for their results.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -8,6 +8,7 @@ use serde::Serialize;
 use sluice_host::Netns;
 use sluice_lab::Stop;
 
+use crate::generators::calls::Calls;
 use crate::generators::ping::{Pinged, is_link_local};
 use crate::generators::pingpong::{Echoed, Latency};
 use crate::generators::tcp::Transfer;
@@ -124,6 +125,25 @@ impl Bench {
         }
         let bound = Duration::from_secs(u64::from(count)) + SLACK;
         Worker::spawn(from, self.core, &role, &self.stop)?.answer(bound)
+    }
+
+    /// Calls a server from a namespace: `count` TCP connections, each given up after `patience` milliseconds.
+    pub(crate) fn call(&self, from: &Netns, to: SocketAddr, count: u32, patience: u64) -> Result<Calls> {
+        let (to, count_text, patience_text) = (to.to_string(), count.to_string(), patience.to_string());
+        let role = ["call", "--to", &to, "--count", &count_text, "--patience", &patience_text];
+        let bound = Duration::from_millis(u64::from(count) * patience) + SLACK;
+        Worker::spawn(from, self.core, &role, &self.stop)?.answer(bound)
+    }
+
+    /// Starts a server that answers on these addresses with its name, and waits until it listens.
+    pub(crate) fn answer(&self, at: &Netns, name: &str, addresses: &[IpAddr], port: u16) -> Result<Worker> {
+        let port = port.to_string();
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let mut role = vec!["answer", "--name", name, "--port", &port];
+        role.extend(addresses.iter().flat_map(|address| ["--listen", address]));
+        let mut server = Worker::spawn(at, self.core, &role, &self.stop)?;
+        server.ready()?;
+        Ok(server)
     }
 
     /// Waits until the server's addresses answer.

@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::generators::ping::Pinged;
 use crate::generators::pingpong::Latency;
 use crate::measure::UdpRun;
 use crate::series::Series;
@@ -30,6 +31,23 @@ pub(crate) fn wide_table(heading: &str, columns: Vec<&str>, rows: impl IntoItera
         column.set_cell_alignment(CellAlignment::Right);
     }
     println!("\n{heading}\n{table}");
+}
+
+/// Prints what became of pings.
+pub(crate) fn pings(heading: &str, results: &[(String, Pinged)]) {
+    let rows = results.iter().map(|(what, Pinged { sent, answered, p50, max })| {
+        [what.clone(), format!("{answered}/{sent}"), format!("{p50:.0}"), format!("{max:.0}")]
+    });
+    table(heading, ["FROM AND TO", "ANSWERED", "P50 us", "MAX us"], rows);
+}
+
+/// Prints rates of TCP, medians over the rounds.
+pub(crate) fn tcp(heading: &str, series: &[Series<'_, f64>]) {
+    let rows = series.iter().map(|one| {
+        let rate = spread_cell(one.spread(|gbits| *gbits));
+        [one.path.name().to_owned(), one.family.to_string(), one.cores.to_string(), rate]
+    });
+    table(heading, ["PATH", "IP", "CORES", "Gbit/s"], rows);
 }
 
 /// The cells of a latency row: medians over the rounds, the largest of all, every sample.

@@ -29,12 +29,38 @@ impl Session {
 
     /// Brings the lab up, or to what its manifests say now, and tells what it consists of.
     pub(crate) fn raise_lab(&self, manifests: &Path, args: &LabArgs, machine: &Machine, stop: &Stop) -> Result<Record> {
+        self.raise(manifests, args, machine, stop, None)
+    }
+
+    /// The same with a wire between the nodes; Services are in these ranges. Settings of `args` go before.
+    pub(crate) fn raise_cluster(
+        &self,
+        manifests: &Path,
+        service_ranges: &[&str],
+        args: &LabArgs,
+        machine: &Machine,
+        stop: &Stop,
+    ) -> Result<Record> {
+        self.raise(manifests, args, machine, stop, Some(service_ranges))
+    }
+
+    fn raise(
+        &self,
+        manifests: &Path,
+        args: &LabArgs,
+        machine: &Machine,
+        stop: &Stop,
+        service_ranges: Option<&[&str]>,
+    ) -> Result<Record> {
         let mut agent = AgentSettings { cores: vec![machine.switch_core], ..AgentSettings::default() };
+        if let Some(ranges) = service_ranges {
+            agent.set.insert("services.cidrs".to_owned(), serde_json::json!(ranges));
+        }
         for setting in &args.set {
             agent.set(setting)?;
         }
         let options = UpOptions {
-            underlay: false,
+            underlay: service_ranges.is_some(),
             name: self.name.clone(),
             manifests: manifests.to_owned(),
             binaries: Binaries::find()?,
@@ -66,8 +92,14 @@ impl Session {
         match kind {
             PathKind::Direct | PathKind::DirectTwoCores => peers::direct::make(&self.name, kind, cores),
             PathKind::Bridge => peers::bridge::make(&self.name, cores),
+            PathKind::Vxlan => peers::vxlan::make(&self.name, cores),
             PathKind::Sluice => peers::sluice::of(lab.context("the switch needs the lab to be up")?, cores),
         }
+    }
+
+    /// The status document of a node's agent.
+    pub(crate) fn agent_status(&self, node: &str) -> Result<serde_json::Value> {
+        Ok(sluice_lab::agent_status(&self.name, node)?)
     }
 
     /// What the agent that serves the lab's pods says of itself.

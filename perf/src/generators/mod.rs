@@ -4,6 +4,7 @@
 //! which port it listens on ([`Ready`]), and everyone ends with one line that holds its result. A server ends when
 //! its standard input closes, so no generator outlives the run that started it.
 
+pub(crate) mod calls;
 pub(crate) mod ping;
 pub(crate) mod pingpong;
 pub(crate) mod tcp;
@@ -34,6 +35,10 @@ pub(crate) enum Role {
     UdpSink(Serve),
     /// Send UDP packets at a fixed rate, whatever happens to them.
     UdpSource(udp::SourceArgs),
+    /// Answer each TCP connection with a name and the client's address.
+    Answer(calls::AnswerArgs),
+    /// Open TCP connections and count who answers.
+    Call(calls::CallArgs),
     /// Send ICMP echo requests.
     Ping(ping::PingArgs),
 }
@@ -68,6 +73,8 @@ pub(crate) fn run(core: Option<usize>, role: Role) -> Result<()> {
         Role::Pingpong(args) => print(&pingpong::client(&args)?),
         Role::UdpSink(serve) => print(&udp::sink(&serve)?),
         Role::UdpSource(args) => print(&udp::source(&args)?),
+        Role::Answer(args) => print(&calls::answer(&args)?),
+        Role::Call(args) => print(&calls::call(&args)?),
         Role::Ping(args) => print(&ping::run(&args)?),
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod bridge;
 pub(crate) mod direct;
 pub(crate) mod sluice;
+pub(crate) mod vxlan;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -74,7 +75,7 @@ impl Cores {
     pub(crate) fn of(kind: PathKind, load: usize, switch: usize) -> Self {
         let both = Self { client: load, server: load, switch: None };
         match kind {
-            PathKind::Direct | PathKind::Bridge => both,
+            PathKind::Direct | PathKind::Bridge | PathKind::Vxlan => both,
             PathKind::DirectTwoCores => Self { server: switch, ..both },
             PathKind::Sluice => Self { switch: Some(switch), ..both },
         }

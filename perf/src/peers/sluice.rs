@@ -14,6 +14,11 @@ pub(crate) fn of(record: &Record, cores: Cores) -> Result<Path> {
         pods[i + 1..].iter().find(|server| server.node == client.node).map(|server| (*client, *server))
     });
     let Some((client, server)) = pair else { bail!("the manifests have no two pods on one node") };
+    between(client, server, cores)
+}
+
+/// The path between two pods of a lab, wherever they are.
+pub(crate) fn between(client: &PodRecord, server: &PodRecord, cores: Cores) -> Result<Path> {
     let attachment = attachment(server)?;
     let address = |v4: bool| attachment.addresses.iter().find(|address| address.is_ipv4() == v4).copied();
     let no_address = || format!("pod {} has not both an IPv4 and an IPv6 address", server.name);

@@ -67,10 +67,51 @@ fn the_demo_prints_its_figures_and_takes_everything_down() {
     {
         assert!(out.contains(heading), "{heading}: {out}");
     }
-    for ping in results["ping"].as_array().expect("pings") {
+    for ping in [&results["ping"], &results["cluster"]["ping"]].into_iter().flat_map(|pings| pings.as_array()).flatten()
+    {
         assert_eq!(ping[1]["answered"], ping[1]["sent"], "{ping}");
     }
+    the_second_act_counts_what_it_shows(&results["cluster"], &out);
     lab.assert_gone();
+}
+
+/// Two nodes: each row says who answered, as whom they saw the client, and what the switches dropped.
+fn the_second_act_counts_what_it_shows(cluster: &Value, out: &str) {
+    for heading in ["Ping between nodes", "TCP between nodes", "TCP connections", "INTO TUNNEL", "node-b drops:"] {
+        assert!(out.contains(heading), "{heading}: {out}");
+    }
+    let rows = cluster["calls"].as_array().expect("a list of rows");
+    assert_eq!(rows.len(), 12, "six kinds of calls in two families: {rows:?}");
+    for row in rows {
+        let (calls, count) = (&row["calls"], |of: &Value| of.as_u64().expect("a number"));
+        let asked = count(&calls["asked"]);
+        let answered: u64 = calls["answered"].as_object().expect("counts").values().map(count).sum();
+        let seen = calls["seen"].as_object().expect("counts").keys().cloned().collect::<Vec<_>>().concat();
+        let dropped = |reason: &str| row["dropped"][reason].as_u64();
+        match row["what"].as_str().expect("text") {
+            "ClusterIP" | "NodePort" => {
+                let servers = calls["answered"].as_object().expect("counts").len();
+                assert_eq!((answered, servers), (asked, 2), "backends on both nodes: {row}");
+            }
+            "ClusterIP, port undefined" => {
+                assert_eq!(
+                    (count(&calls["refused"]), dropped("node-a service_no_port")),
+                    (asked, Some(asked)),
+                    "{row}"
+                );
+            }
+            "masquerade" => {
+                let node = ["192.0.2.11", "2001:db8::11"].contains(&seen.as_str());
+                assert!(node && answered == asked && calls["ports"][0].as_u64() >= Some(61000), "{row}");
+            }
+            "policy lets in" => assert_eq!(answered, asked, "{row}"),
+            "policy shuts out" => {
+                assert_eq!((answered, count(&calls["silent"])), (0, asked), "{row}");
+                assert!(dropped("node-b policy_ingress") >= Some(asked), "each of them was dropped there: {row}");
+            }
+            other => panic!("a row that nobody described: {other}"),
+        }
+    }
 }
 
 #[test]
