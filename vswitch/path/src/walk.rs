@@ -33,6 +33,9 @@ const TOGETHER: usize = 32;
 
 /// Records of the connection table that are looked at for what has expired, with each burst.
 const SWEPT_WITH_A_BURST: usize = 16;
+/// The same, more for each connection that the burst has made or found no room for: with less than that, what comes
+/// outruns what expires.
+const SWEPT_WITH_A_CONNECTION: usize = 4;
 /// The same, for a worker that has nothing to do.
 const SWEPT_IDLE: usize = 256;
 
@@ -112,10 +115,12 @@ impl Path {
     /// Decides on every packet of `burst`. `now` and `tables` hold for all of it.
     pub fn run(&mut self, now: Time, tables: &Tables, counts: &mut Counts, burst: &mut [Packet<'_>]) {
         let moment = Moment { now, tick: Tick::of(now.0), tables, generation: connection::generation(tables) };
+        let before = wished(counts);
         for packets in burst.chunks_mut(TOGETHER) {
             self.run_together(&moment, counts, packets);
         }
-        self.tidy(now, SWEPT_WITH_A_BURST, counts);
+        let wished = wished(counts).wrapping_sub(before) as usize;
+        self.tidy(now, SWEPT_WITH_A_BURST + SWEPT_WITH_A_CONNECTION * wished, counts);
     }
 
     /// For a worker that has nothing to do: ends connections and fragments whose time is up.
@@ -376,6 +381,12 @@ impl Path {
         counts.encapsulated += u64::from(matches!(way, egress::Way::Tunnel { .. }));
         Ok(verdict)
     }
+}
+
+/// Connections that there were to be, with or without room for them.
+fn wished(counts: &Counts) -> u64 {
+    let refused = [DropReason::ConnectionsFull, DropReason::ConnectionShare].map(|reason| counts.dropped(reason));
+    counts.connections_new.wrapping_add(refused[0]).wrapping_add(refused[1])
 }
 
 #[cfg(test)]

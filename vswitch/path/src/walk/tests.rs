@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
+use sluice_connections::{Config, Timeouts};
+
 use super::STAGES;
 use crate::fixture::*;
-use crate::{Counts, DropReason, Packet, Path, PathConfig, Time, Verdict};
+use crate::{Counts, DropReason, Packet, Path, PathConfig, Shared, SharedConfig, Time, Verdict};
 
 const DOCUMENT: &str = include_str!("../../../../docs/path.md");
 
@@ -79,4 +81,33 @@ fn connections_made_and_gone_add_up_when_a_client_uses_its_port_again() {
     }
     assert_eq!((counts.connections_new, counts.connections_gone), (2, 1));
     assert_eq!(shared.connections.len(), 1);
+}
+
+#[test]
+fn connections_expire_as_fast_as_bursts_make_them() {
+    let timeouts = Timeouts { udp_unreplied: 1, ..Timeouts::default() };
+    let connections = Config { capacity: 2000, pod_share: 2000, timeouts, ..Config::default() };
+    let shared = Arc::new(Shared::new(SharedConfig { connections, affinity: 1 }));
+    let (mut path, mut counts, tables) = (Path::new(PathConfig::default(), shared), Counts::new(), tables());
+    // A thousand a second, of which a thousand are not yet idle for long enough: for twenty seconds, then after a flood
+    // that has filled the table.
+    for (start, step, bursts) in [(0, 32_000_000, 625), (20_000_000_000, 0, 100), (22_000_000_000, 32_000_000, 625)] {
+        for burst in 0..bursts {
+            let number = |packet: u64| start / 1_000_000 + burst * 32 + packet;
+            let frames =
+                (0..32).map(|packet| a_to_b().udp(number(packet) as u16, (number(packet) >> 16) as u16 + 1, b"x"));
+            let frames: Vec<_> = frames.collect();
+            let mut rooms = vec![Vec::new(); frames.len()];
+            let mut burst_of: Vec<_> =
+                rooms.iter_mut().zip(&frames).map(|(room, frame)| packet(room, frame, A)).collect();
+            path.run(Time(start + burst * step), &tables, &mut counts, &mut burst_of);
+        }
+        let full = counts.dropped(DropReason::ConnectionsFull);
+        match (start, step) {
+            (_, 0) => assert!(full > 0, "the flood has filled the table"),
+            (0, _) => assert_eq!(full, 0),
+            _ => assert!(full <= 64, "{full} refused once what filled the table has expired"),
+        }
+        counts = Counts::new();
+    }
 }
