@@ -1,9 +1,9 @@
-//! The connection table alone, asked as the path asks it: what of a packet's cost is the connection's.
+//! The connection table alone, asked as the path's shortcut asks it: what of a packet's cost is the connection's.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use sluice_connections::{Action, Config, New, Owner, Segment, Table, Tick, Tuple};
 use sluice_wire::{protocol, tcp};
 
@@ -16,7 +16,8 @@ const DATA: Segment = Segment::Tcp { flags: tcp::flag::ACK | tcp::flag::PSH };
 /// A table with the connections of the case `established`.
 pub(super) struct Lookups {
     table: Table,
-    tuples: Vec<Tuple>,
+    /// Addresses, ports, protocol, as the table's view takes them.
+    keys: Vec<(u64, u32, u8)>,
 }
 
 impl Lookups {
@@ -36,29 +37,34 @@ impl Lookups {
             };
             let connection = table.insert(&new, Tick(1)).map_err(|refused| anyhow!("{refused:?}"))?;
             table.observe(&connection, DATA, Tick(1));
+            let reply = table.find(table.hash(&new.reply), &new.reply).context("a connection has no reply")?;
+            table.observe(&reply, DATA, Tick(1));
         }
-        Ok(Self { table, tuples })
+        Ok(Self { table, keys: (0..BATCH as u16).map(key).collect() })
     }
 
-    /// Finds and observes every connection once: what the path does with each burst, as `walk` has it.
+    /// Finds and observes every connection once: what the path does with each burst, as `walk` and `shortcut` have it.
     #[inline]
     pub(super) fn run(&self) -> u32 {
         let mut found = 0;
-        let mut hashes = [0; BURST];
-        for tuples in self.tuples.chunks_exact(BURST) {
+        let mut probes = [(0, 0); BURST];
+        for keys in self.keys.chunks_exact(BURST) {
+            let view = self.table.view();
             let mut read_ahead = 0;
-            for (hash, tuple) in hashes.iter_mut().zip(tuples) {
-                *hash = self.table.hash(tuple);
-                read_ahead ^= self.table.touch(*hash);
+            for ((hash, _), (addresses, ports, protocol)) in probes.iter_mut().zip(keys) {
+                *hash = view.hash(*addresses, *ports, *protocol);
+                read_ahead ^= view.touch(*hash);
             }
-            for hash in &hashes {
-                read_ahead ^= self.table.peek(*hash);
+            for (hash, entry) in &mut probes {
+                let (probed, loaded) = view.probe(*hash);
+                *entry = probed;
+                read_ahead ^= loaded;
             }
             black_box(read_ahead);
-            for (hash, tuple) in hashes.iter().zip(tuples) {
-                if let Some(connection) = self.table.find(*hash, tuple) {
-                    found += connection.generation;
-                    black_box((self.table.observe(&connection, DATA, Tick(1)), connection.action()));
+            for ((hash, entry), key) in probes.iter().zip(keys) {
+                if let Some(known) = view.at(*entry, *key).or_else(|| view.find(*hash, *key)) {
+                    found += u32::from(known.observe(DATA, Tick(1)));
+                    black_box((known.egress, known.addresses, known.ports));
                 }
             }
         }
@@ -86,6 +92,12 @@ fn tuple(number: u16) -> Tuple {
         destination_port: SERVICE_PORT,
         protocol: protocol::TCP,
     }
+}
+
+fn key(number: u16) -> (u64, u32, u8) {
+    let (client, server) = (pod(SERVER + 1).v4.to_bits(), pod(SERVER).v4.to_bits());
+    let addresses = u64::from(client) << 32 | u64::from(server);
+    (addresses, u32::from(1024 + number) << 16 | u32::from(SERVICE_PORT), protocol::TCP)
 }
 
 #[cfg(test)]

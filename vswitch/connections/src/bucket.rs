@@ -75,6 +75,24 @@ impl Bucket<'_> {
         None
     }
 
+    /// The entry of the first slot whose tag is `tag`; one that leads nowhere if there is none.
+    #[inline(always)]
+    pub(crate) fn first(self, tag: u16) -> u32 {
+        let mut found_lanes = 0;
+        for (word, mask) in LANES.into_iter().enumerate() {
+            found_lanes |= (self.lanes_with(word, tag) & mask) >> (15 - word);
+        }
+        let bit = found_lanes.trailing_zeros() as usize;
+        if found_lanes == 0 { u32::MAX } else { self.entry(bit % 4 * 4 + bit / 16) }
+    }
+
+    /// Whether a slot has that tag; rarely true where none has.
+    #[inline]
+    pub(crate) fn has(self, tag: u16) -> bool {
+        let found = |word: usize| self.lanes_with(word, tag) & LANES[word];
+        found(0) | found(1) | found(2) != 0
+    }
+
     #[inline]
     fn lanes_with(self, word: usize, tag: u16) -> u64 {
         zero_lanes(self.0[word].load(Ordering::Acquire) ^ (u64::from(tag) * EVERY_LANE))
@@ -110,6 +128,7 @@ impl Bucket<'_> {
     }
 
     /// Takes the lock if nobody has it.
+    #[inline]
     pub(crate) fn try_lock(self) -> bool {
         let flags = self.0[FLAGS].load(Ordering::Relaxed);
         flags & LOCK == 0
@@ -117,6 +136,7 @@ impl Bucket<'_> {
     }
 
     /// Takes the lock, waiting for it.
+    #[inline]
     pub(crate) fn lock(self) {
         while !self.try_lock() {
             wait_a_little();
@@ -125,12 +145,14 @@ impl Bucket<'_> {
 
     /// Gives the lock back; only who holds it may. As with everything below, nobody else writes the line meanwhile, so
     /// a load and a store do.
+    #[inline]
     pub(crate) fn unlock(self) {
         let flags = self.0[FLAGS].load(Ordering::Relaxed);
         self.0[FLAGS].store(flags & !LOCK, Ordering::Release);
     }
 
     /// Puts an entry into an empty slot: the entry first, so that the tag leads to it. Under the lock.
+    #[inline]
     pub(crate) fn fill(self, slot: usize, tag: u16, entry: u32) {
         let word = &self.0[ENTRIES + slot / 2];
         let shift = slot % 2 * 32;

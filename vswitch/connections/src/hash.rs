@@ -22,15 +22,26 @@ impl Secrets {
     #[inline]
     pub(crate) fn hash(&self, key: &Key) -> u64 {
         let [a, b, c, d] = self.0;
-        let rest = |ports: u32, protocol: u8| u64::from(ports) << 8 | u64::from(protocol);
         let mixed = match *key {
-            Key::V4 { addresses, ports, protocol } => fold(addresses ^ a, rest(ports, protocol) ^ b),
+            Key::V4 { addresses, ports, protocol } => return self.hash_v4(addresses, ports, protocol),
             Key::V6 { addresses: [w, x, y, z], ports, protocol } => {
                 fold(fold(w ^ a, x ^ b) ^ y, z ^ c) ^ fold(rest(ports, protocol) ^ a, d)
             }
         };
         fold(mixed ^ c, d | 1)
     }
+
+    /// The same for the words of an IPv4 key.
+    #[inline(always)]
+    pub(crate) fn hash_v4(&self, addresses: u64, ports: u32, protocol: u8) -> u64 {
+        let [a, b, c, d] = self.0;
+        fold(fold(addresses ^ a, rest(ports, protocol) ^ b) ^ c, d | 1)
+    }
+}
+
+#[inline(always)]
+const fn rest(ports: u32, protocol: u8) -> u64 {
+    (ports as u64) << 8 | protocol as u64
 }
 
 #[inline]

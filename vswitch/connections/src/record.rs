@@ -45,7 +45,7 @@ use crate::atomic::{Ordering, fence, wait_a_little};
 use crate::layout::Line;
 use crate::place::Place;
 use crate::tuple::Key;
-use crate::{Action, Connection, Direction, New, Owner, RecordId, State, Tick, Tuple};
+use crate::{Action, Connection, Direction, New, Owner, RecordId, Segment, State, Tick, Tuple};
 
 const LEAD: usize = 0;
 const ADDRESSES: usize = 1;
@@ -53,6 +53,9 @@ const PORTS: usize = 3;
 const ACTIONS: usize = 4;
 const DECISION: usize = 6;
 const USE: usize = 7;
+
+/// FIN, SYN and RST: what moves the state of an established TCP connection.
+const MOVING: u8 = 0x07;
 
 /// Word 0.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,12 @@ impl Lead {
     #[inline]
     pub(crate) const fn mss(self) -> u16 {
         (self.0 >> 16) as u16
+    }
+
+    /// Whatever it is.
+    #[inline]
+    pub(crate) fn of(first: &Line) -> Lead {
+        Lead(first[LEAD].load(Ordering::Acquire))
     }
 
     /// The lead of a live record that nobody is writing to; waits for who is.
@@ -139,6 +148,12 @@ impl Use {
         State::decode(self.0 as u8)
     }
 
+    /// The state as the number that it is kept as.
+    #[inline]
+    pub(crate) const fn state_number(self) -> usize {
+        (self.0 & 0xff) as usize
+    }
+
     #[inline]
     const fn is_of(self, incarnation: u32) -> bool {
         (self.0 >> 16) as u16 == incarnation as u16
@@ -165,6 +180,17 @@ impl Use {
     pub(crate) const fn moved_on(self, now: Tick, state: State) -> Use {
         let last = if now.since(self.last()) > 0 { now } else { self.last() };
         self.with(last, state)
+    }
+
+    /// Whether a segment without SYN, FIN and RST changes nothing at `now`: the connection is established, or has been
+    /// heard both ways, and was last used in this tick.
+    #[inline(always)]
+    pub(crate) const fn is_settled_at(self, segment: Segment, now: Tick) -> bool {
+        let same_tick = self.0 >> 32 == now.0 as u64;
+        match segment {
+            Segment::Tcp { flags } => same_tick && self.0 as u8 == State::TcpEstablished as u8 && flags & MOVING == 0,
+            Segment::Other => same_tick && self.0 as u8 == State::UdpReplied as u8,
+        }
     }
 
     /// Writes `next` where this was read, if it is still there.

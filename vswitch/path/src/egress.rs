@@ -99,7 +99,7 @@ pub(crate) fn way<'t>(
 
 /// The uplink's port: the worker's own, so that no packet has to cross to another, else any.
 #[inline]
-fn uplink(tables: &Tables, worker: WorkerId) -> Option<&Port> {
+pub(crate) fn uplink(tables: &Tables, worker: WorkerId) -> Option<&Port> {
     let first = tables.uplink()?;
     if first.worker == worker {
         return Some(first);

@@ -16,7 +16,6 @@ mod plain;
 mod write;
 
 use sluice_connections::{Segment, Tick, View};
-use sluice_tables::Tables;
 use sluice_wire::protocol;
 
 pub(crate) use lane::Lanes;
@@ -28,7 +27,7 @@ use crate::{Counts, Packet};
 /// Under which tables, and when.
 #[derive(Clone, Copy)]
 pub(crate) struct Under<'t> {
-    pub(crate) tables: &'t Tables,
+    pub(crate) lanes: Lanes<'t>,
     pub(crate) generation: u32,
     pub(crate) now: Tick,
 }
@@ -38,16 +37,16 @@ pub(crate) struct Under<'t> {
 pub(crate) fn take(
     under: &Under<'_>,
     view: &View<'_>,
-    lanes: &mut Lanes,
     counts: &mut Counts,
     packet: &mut Packet<'_>,
     plain: &Plain,
 ) -> bool {
-    let Some(known) = view.find(plain.hash, plain.addresses, plain.ports, plain.protocol) else { return false };
+    let key = (plain.addresses, plain.ports, plain.protocol);
+    let Some(known) = view.at(plain.entry, key).or_else(|| view.find(plain.hash, key)) else { return false };
     if known.generation != under.generation {
         return false;
     }
-    let Some(lane) = lanes.find(under.tables, known.egress) else { return false };
+    let Some(lane) = under.lanes.find(known.egress) else { return false };
     if !lane.takes(packet, plain, &known) || !known.observe(plain.segment(), under.now) {
         return false;
     }

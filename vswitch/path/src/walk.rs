@@ -154,54 +154,48 @@ impl Path {
     fn run_together(&mut self, moment: &Moment<'_>, counts: &mut Counts, packets: &mut [Packet<'_>]) {
         let shared = Arc::clone(&self.shared);
         let view = shared.connections.view();
-        let plains = self.read(moment, &view, packets);
+        let mut plains = [Plain::SPECIAL; TOGETHER];
+        if self.shortcut {
+            let mut readers = Readers::new(moment.tables);
+            for (plain, packet) in plains.iter_mut().zip(&*packets) {
+                *plain = readers.read(&view, packet);
+            }
+        }
+        let plains = &mut plains[..packets.len().min(TOGETHER)];
         let mut looks: ArrayVec<Result<Look<'_>, Exit<'_>>, TOGETHER> = ArrayVec::new();
-        for (packet, _) in packets.iter_mut().zip(&plains).filter(|(_, plain)| plain.is_none()) {
+        for (packet, _) in packets.iter_mut().zip(&*plains).filter(|(_, plain)| plain.is_special()) {
             counts.received += 1;
             looks.push(self.arrive(moment, counts, packet));
         }
-        self.read_ahead(&view, &plains, &looks);
+        self.read_ahead(&view, plains, &looks);
         let mut looks = looks.iter();
-        let mut lanes = Lanes::new(self.config.worker);
-        let under = Under { tables: moment.tables, generation: moment.generation, now: moment.tick };
-        for (packet, plain) in packets.iter_mut().zip(&plains) {
-            match plain {
-                Some(plain) if shortcut::take(&under, &view, &mut lanes, counts, packet, plain) => {}
-                Some(_) => {
-                    counts.received += 1;
-                    let look = self.arrive(moment, counts, packet);
-                    self.go_on(moment, counts, packet, &look);
-                }
-                None => {
-                    let Some(look) = looks.next() else { continue };
-                    self.go_on(moment, counts, packet, look);
-                }
+        let lanes = Lanes::new(moment.tables, self.config.worker);
+        let under = Under { lanes, generation: moment.generation, now: moment.tick };
+        for (packet, plain) in packets.iter_mut().zip(&*plains) {
+            if plain.is_special() {
+                let Some(look) = looks.next() else { continue };
+                self.go_on(moment, counts, packet, look);
+            } else if !shortcut::take(&under, &view, counts, packet, plain) {
+                self.go_all_the_way(moment, counts, packet);
             }
         }
-    }
-
-    /// Reads the packets that have nothing special about them.
-    #[inline]
-    fn read(&self, moment: &Moment<'_>, view: &View<'_>, packets: &[Packet<'_>]) -> ArrayVec<Option<Plain>, TOGETHER> {
-        let mut readers = Readers::new(moment.tables);
-        let plains = packets.iter().map(|packet| if self.shortcut { readers.read(view, packet) } else { None });
-        plains.collect()
     }
 
     /// Has the processor load what the look-ups of all packets will read. In loops of their own, so short that it is busy with
     /// many of them at once.
     #[inline]
-    fn read_ahead(&mut self, view: &View<'_>, plains: &[Option<Plain>], looks: &[Result<Look<'_>, Exit<'_>>]) {
-        let plain = || plains.iter().flatten().map(|plain| plain.hash);
+    fn read_ahead(&mut self, view: &View<'_>, plains: &mut [Plain], looks: &[Result<Look<'_>, Exit<'_>>]) {
         let mut read = 0;
-        for hash in plain() {
-            read ^= view.touch(hash);
-        }
-        for hash in plain() {
-            read ^= view.peek(hash);
+        for plain in &*plains {
+            read ^= view.touch(plain.hash);
         }
         for look in looks.iter().flatten() {
             read ^= self.shared.connections.touch(look.hash);
+        }
+        for plain in plains {
+            let (entry, loaded) = view.probe(plain.hash);
+            plain.entry = entry;
+            read ^= loaded;
         }
         for look in looks.iter().flatten() {
             read ^= self.shared.connections.peek(look.hash);
@@ -209,7 +203,16 @@ impl Path {
         self.read_ahead ^= read;
     }
 
+    /// All stages, for a packet that the shortcut did not take after all.
+    #[inline(never)]
+    fn go_all_the_way(&mut self, moment: &Moment<'_>, counts: &mut Counts, packet: &mut Packet<'_>) {
+        counts.received += 1;
+        let look = self.arrive(moment, counts, packet);
+        self.go_on(moment, counts, packet, &look);
+    }
+
     /// The stages after those of [`Path::arrive`], or what they have made unnecessary.
+    #[inline(never)]
     fn go_on<'t>(
         &mut self,
         moment: &Moment<'t>,

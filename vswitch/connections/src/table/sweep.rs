@@ -2,9 +2,9 @@
 
 use super::Table;
 use crate::atomic::Ordering;
-use crate::layout::CURSOR;
+use crate::layout::{CURSOR, Line};
 use crate::place::{Family, Place};
-use crate::record::Use;
+use crate::record::{Lead, Use};
 use crate::{Connection, Swept, TICKS_PER_SECOND, Tick};
 
 /// Records looked at together, so that the cache misses of removing what has expired among them overlap.
@@ -58,13 +58,28 @@ impl Table {
     }
 
     fn sweep_step(&self, start: usize, end: usize, now: Tick) -> u32 {
+        let first = self.pool(Family::V4).used() as usize;
+        // Nearly always nothing is due: that is seen from one line a record.
+        let records = self.layout.v4_of(self.lines());
+        let only_v4 = records.get(..first).and_then(|used| used.get(start..end));
+        if only_v4.is_some_and(|lines| lines.iter().all(|line| !self.is_due(line, now))) {
+            return 0;
+        }
+        self.remove_due(start, end, first, now)
+    }
+
+    #[inline]
+    fn is_due(&self, line: &Line, now: Tick) -> bool {
+        Lead::of(line).is_live() && self.has_expired(Use::of(line), now)
+    }
+
+    #[cold]
+    fn remove_due(&self, start: usize, end: usize, first: usize, now: Tick) -> u32 {
         let mut due: [Option<(Connection, Use)>; STEP] = [None; STEP];
         let mut loaded = 0;
-        let first = self.pool(Family::V4).used() as usize;
         for (number, due) in (start..end).zip(&mut due) {
             let Some(record) = self.record(nth(number, first)) else { continue };
-            // Nearly all are not due: that is seen from one line, without a copy.
-            if !record.is_live() || !self.has_expired(record.used(), now) {
+            if !self.is_due(record.first, now) {
                 continue;
             }
             let Some((connection, used)) = record.read() else { continue };
@@ -78,9 +93,10 @@ impl Table {
         due.iter().flatten().filter(|due| removed(due)).count() as u32
     }
 
+    #[inline]
     fn has_expired(&self, used: Use, now: Tick) -> bool {
         let idle = now.since(used.last());
-        idle < AHEAD || idle > self.timeouts[used.state() as usize & 15] as i32
+        idle < AHEAD || idle > self.timeouts[used.state_number() & 15] as i32
     }
 }
 

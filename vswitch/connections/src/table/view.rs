@@ -4,12 +4,12 @@
 //! It knows fewer cases than [`Table::find`]: what it does not find may still be there.
 
 use super::Table;
+use crate::bucket::tag_of;
 use crate::hash::Secrets;
 use crate::index::Index;
 use crate::layout::Line;
 use crate::place::{Family, Place};
 use crate::record::{Brief, Use};
-use crate::tuple::Key;
 use crate::{Direction, Segment, State, Tick};
 
 /// The IPv4 connections.
@@ -59,7 +59,7 @@ impl<'t> View<'t> {
     #[must_use]
     #[inline(always)]
     pub fn hash(&self, addresses: u64, ports: u32, protocol: u8) -> u64 {
-        self.secrets.hash(&Key::V4 { addresses, ports, protocol })
+        self.secrets.hash_v4(addresses, ports, protocol)
     }
 
     /// As [`Table::touch`].
@@ -68,23 +68,23 @@ impl<'t> View<'t> {
         self.index.bucket(self.index.home(hash)).flags()
     }
 
-    /// As [`Table::peek`].
-    #[inline(always)]
-    pub fn peek(&self, hash: u64) -> u64 {
-        let line = |entry| self.records.get(Place::of_entry(entry).0.index_in(Family::V4)).map(Brief::touch);
-        self.index.search_home(hash, line).unwrap_or(0)
-    }
-
-    /// As [`Table::find`], for a connection that is where the hash leads and that nobody is writing to.
+    /// Where the connection of a hash probably is, and as [`Table::peek`].
     #[must_use]
     #[inline(always)]
-    pub fn find(&self, hash: u64, addresses: u64, ports: u32, protocol: u8) -> Option<Known<'t>> {
-        let (line, brief, direction) = self.index.search_home(hash, |entry| {
-            let (place, direction) = Place::of_entry(entry);
-            let line = self.records.get(place.index_in(Family::V4))?;
-            Some((line, Brief::of(line, direction, addresses, ports, protocol)?, direction))
-        })?;
-        let Brief { lead, used, addresses, ports, action, decision } = brief;
+    pub fn probe(&self, hash: u64) -> (u32, u64) {
+        let first = self.index.bucket(self.index.home(hash)).first(tag_of(hash));
+        let line = self.records.get(Place::of_entry(first).0.index_in(Family::V4));
+        (first, line.map_or(0, Brief::touch))
+    }
+
+    /// The connection at that place ([`View::probe`]), if it has that key: addresses, ports, protocol.
+    #[must_use]
+    #[inline(always)]
+    pub fn at(&self, entry: u32, (addresses, ports, protocol): (u64, u32, u8)) -> Option<Known<'t>> {
+        let (place, direction) = Place::of_entry(entry);
+        let line = self.records.get(place.index_in(Family::V4))?;
+        let Brief { lead, used, addresses, ports, action, decision } =
+            Brief::of(line, direction, addresses, ports, protocol)?;
         Some(Known {
             line,
             used,
@@ -99,6 +99,14 @@ impl<'t> View<'t> {
             mss: lead.mss(),
         })
     }
+
+    /// As [`Table::find`], for a connection that is where the hash leads and that nobody is writing to.
+    #[must_use]
+    #[cold]
+    #[inline(never)]
+    pub fn find(&self, hash: u64, key: (u64, u32, u8)) -> Option<Known<'t>> {
+        self.index.search_home(hash, |entry| self.at(entry, key))
+    }
 }
 
 impl Known<'_> {
@@ -107,6 +115,10 @@ impl Known<'_> {
     #[must_use]
     #[inline(always)]
     pub fn observe(&self, segment: Segment, now: Tick) -> bool {
+        // What nearly every packet meets: nothing changes.
+        if self.used.is_settled_at(segment, now) {
+            return true;
+        }
         let state = self.used.state().after(self.direction, segment);
         if matches!(state, State::TcpReopen) {
             return false;
@@ -121,6 +133,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::tuple::Key;
     use crate::{Action, Config, New, Owner, Tuple};
 
     fn tuple(number: u16) -> Tuple {
@@ -161,15 +174,18 @@ mod tests {
         for number in 0..1000 {
             table.insert(&new(number), Tick(1)).expect("room");
         }
-        let (view, mut seen) = (table.view(), 0);
+        let (view, mut seen, mut probed) = (table.view(), 0, 0);
         for number in 0..1000 {
             for tuple in [new(number).original, new(number).reply] {
                 let hash = table.hash(&tuple);
                 let (addresses, ports) = words(&tuple);
                 assert_eq!(view.hash(addresses, ports, 6), hash);
                 let found = table.find(hash, &tuple).expect("inserted");
-                let Some(known) = view.find(hash, addresses, ports, 6) else { continue };
+                let Some(known) = view.find(hash, (addresses, ports, 6)) else { continue };
                 seen += 1;
+                let (entry, _) = view.probe(hash);
+                assert!(view.at(entry, (addresses, ports, 6)).is_none_or(|probed| probed.addresses == known.addresses));
+                probed += usize::from(view.at(entry, (addresses, ports, 6)).is_some());
                 let becomes = match found.direction {
                     Direction::Original => found.reply.reversed(),
                     Direction::Reply => found.original.reversed(),
@@ -180,10 +196,10 @@ mod tests {
                 assert_eq!((known.generation, known.flags, known.mss), (99, 5, 1400));
             }
         }
-        assert!(seen > 1900, "nearly all are where their hash leads: {seen}");
+        assert!(seen > 1900 && probed > 1900, "nearly all are where their hash leads: {seen} {probed}");
         let absent = tuple(5000);
         let (addresses, ports) = words(&absent);
-        assert!(view.find(table.hash(&absent), addresses, ports, 6).is_none());
+        assert!(view.find(table.hash(&absent), (addresses, ports, 6)).is_none());
     }
 
     #[test]
@@ -192,7 +208,7 @@ mod tests {
         let opened = table.insert(&new(1), Tick(1)).expect("room");
         let tuple: Tuple = opened.reply;
         let (addresses, ports) = words(&tuple);
-        let known = || table.view().find(table.hash(&tuple), addresses, ports, 6).expect("it is there");
+        let known = || table.view().find(table.hash(&tuple), (addresses, ports, 6)).expect("it is there");
         let stale = known();
         assert!(known().observe(Segment::Tcp { flags: 0x10 }, Tick(9)));
         let state = || table.find(table.hash(&tuple), &tuple).map(|found| found.state);
@@ -210,9 +226,9 @@ mod tests {
         let opened = table.insert(&new(1), Tick(1)).expect("room");
         let (addresses, ports) = words(&opened.original);
         let hash = table.hash(&opened.original);
-        let stale = table.view().find(hash, addresses, ports, 6).expect("it is there");
+        let stale = table.view().find(hash, (addresses, ports, 6)).expect("it is there");
         assert!(table.remove(&opened));
-        assert!(table.view().find(hash, addresses, ports, 6).is_none());
+        assert!(table.view().find(hash, (addresses, ports, 6)).is_none());
         assert!(!stale.observe(Segment::Tcp { flags: 0x10 }, Tick(9)));
     }
 }

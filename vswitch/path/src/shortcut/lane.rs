@@ -1,95 +1,57 @@
-//! Where packets leave, made ready once a burst: what is the same for all of them is written as one piece.
-
-use std::net::{IpAddr, Ipv4Addr};
+//! Where packets leave, and what is written in front of them.
 
 use sluice_connections::Known;
-use sluice_tables::{PortId, PortKind, Tables, WorkerId};
-use sluice_wire::{checksum, ethernet};
+use sluice_tables::{Face, PortId, PortKind, Tables, WorkerId, Wrapping};
 
 use super::Plain;
-use super::plain::OUTER;
-use crate::egress::{self, Egress, Wanted, Way};
+use crate::egress::{self, Egress};
 use crate::{Checksum, Packet, Verdict, encapsulate};
 
-/// Ways that are kept at once.
-const KEPT: usize = 4;
+/// Bytes in front of the inner frame.
+const OUTER: usize = Wrapping::INNER;
 
 /// A way out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lane {
-    port: PortId,
-    /// Both MACs of the packet's Ethernet header, the destination's first.
-    macs: [u8; 12],
-    mtu: u16,
-    /// A super-frame may have to be cut before its receiver, also one that is shorter than the MTU.
-    wire: bool,
-    /// What goes in front of it.
-    outer: Option<Outer>,
+#[derive(Clone, Copy)]
+pub(super) enum Lane<'t> {
+    /// By a port of a pod or of the host.
+    Port(PortId, &'t Face),
+    /// In a tunnel.
+    Tunnel(PortId, u16, &'t Wrapping),
 }
 
-/// A tunnel's headers, zero where they differ from packet to packet.
-#[derive(Clone, Copy, Debug)]
-struct Outer {
-    bytes: [u8; OUTER],
-    /// The sum over the IP header.
-    sum: u32,
+/// All ways.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes<'t> {
+    tables: &'t Tables,
+    /// The uplink's port and the longest packet inside, if there is a tunnel.
+    tunnel: Option<(PortId, u16)>,
 }
 
-/// Ways that packets of this burst left by.
-#[derive(Debug)]
-pub(crate) struct Lanes {
-    kept: [Option<(u32, Lane)>; KEPT],
-    worker: WorkerId,
-}
-
-impl Lanes {
-    pub(crate) fn new(worker: WorkerId) -> Self {
-        Self { kept: [None; KEPT], worker }
+impl<'t> Lanes<'t> {
+    pub(crate) fn new(tables: &'t Tables, worker: WorkerId) -> Self {
+        let ready = || {
+            let (tunnel, first) = (tables.tunnel()?, tables.uplink()?);
+            let own = egress::uplink(tables, worker)?;
+            // What is ready to be written is from the first of the uplink's MACs.
+            (own.mac == first.mac).then_some((own.id, tunnel.inner_mtu))
+        };
+        Self { tables, tunnel: ready() }
     }
 
     /// The way of a connection's egress; `None` for one that the shortcut does not know.
     #[inline(always)]
-    pub(crate) fn find(&mut self, tables: &Tables, number: u32) -> Option<&Lane> {
-        let kept = &mut self.kept[number as usize % KEPT];
-        if !matches!(kept, Some((known, _)) if *known == number) {
-            *kept = Some((number, make(tables, self.worker, number)?));
+    pub(super) fn find(&self, number: u32) -> Option<Lane<'t>> {
+        match Egress::decode(number) {
+            Egress::Port(id) => {
+                let face = self.tables.face(id)?;
+                if face.kind == PortKind::Uplink { None } else { Some(Lane::Port(id, face)) }
+            }
+            Egress::Tunnel(id) => {
+                let (uplink, mtu) = self.tunnel?;
+                Some(Lane::Tunnel(uplink, mtu, self.tables.wrapping(id)?))
+            }
+            Egress::Direct(_) | Egress::Uplink => None,
         }
-        kept.as_ref().map(|(_, lane)| lane)
-    }
-}
-
-#[inline(never)]
-fn make(tables: &Tables, worker: WorkerId, number: u32) -> Option<Lane> {
-    let egress = Egress::decode(number);
-    if !matches!(egress, Egress::Port(_) | Egress::Tunnel(_)) {
-        return None;
-    }
-    // The way of neither depends on where a packet goes.
-    let anywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    // A neighbour that is missing is asked for by the stages.
-    let way = egress::way(tables, worker, egress, anywhere, &mut Wanted::new()).ok()?;
-    let macs = |destination: [u8; 6], source: [u8; 6]| {
-        let mut macs = [0; 12];
-        macs[..6].copy_from_slice(&destination);
-        macs[6..].copy_from_slice(&source);
-        macs
-    };
-    match way {
-        Way::Port(port) if port.kind != PortKind::Uplink => Some(Lane {
-            port: port.id,
-            macs: macs(port.mac.0, tables.gateway().mac.0),
-            mtu: port.path_mtu,
-            wire: port.kind == PortKind::Host,
-            outer: None,
-        }),
-        Way::Tunnel { tunnel, peer, uplink, .. } => Some(Lane {
-            port: uplink.id,
-            macs: macs(peer.mac.0, tunnel.mac.0),
-            mtu: tunnel.inner_mtu,
-            wire: true,
-            outer: Some(Outer::of(&way)?),
-        }),
-        Way::Port(_) | Way::Wire { .. } => None,
     }
 }
 
@@ -100,70 +62,66 @@ const IP_CHECKSUM: usize = 24;
 const SOURCE_PORT: usize = 34;
 const UDP_LEN: usize = 38;
 
-impl Outer {
-    /// What [`encapsulate`] writes in front of a packet; `None` for a tunnel that is not over IPv4.
-    fn of(way: &Way<'_>) -> Option<Self> {
-        let Way::Tunnel { tunnel, peer, uplink, next_hop } = way else { return None };
-        let mut room = [0; OUTER + 34];
-        room[OUTER + 12..][..3].copy_from_slice(&[8, 0, 0x45]);
-        let mut packet = Packet::new(&mut room, OUTER, 34, 34, uplink.id);
-        encapsulate::run(&mut packet, tunnel, peer, uplink, *next_hop, 0, Checksum::Complete).ok()?;
-        if packet.head_len() != OUTER + 34 {
-            return None;
-        }
-        let mut bytes: [u8; OUTER] = *packet.head().first_chunk()?;
-        for field in [TOTAL_LEN, IP_CHECKSUM, SOURCE_PORT, UDP_LEN] {
-            bytes[field..field + 2].fill(0);
-        }
-        let sum = checksum::Sum::new().add_bytes(&bytes[ethernet::HEADER_LEN..][..20]).folded();
-        Some(Self { bytes, sum: u32::from(sum) })
-    }
-}
-
-impl Lane {
+impl Lane<'_> {
+    #[inline(always)]
     pub(super) fn is_tunnel(&self) -> bool {
-        self.outer.is_some()
+        matches!(self, Lane::Tunnel(..))
     }
 
     /// Whether the packet can leave by it, as it is and whole.
     #[inline(always)]
     pub(super) fn takes(&self, packet: &Packet<'_>, plain: &Plain, known: &Known<'_>) -> bool {
         // Twenty bytes each of IP and TCP: the segment size counts options as payload (RFC 6691).
-        let one_segment = !self.wire || known.mss == 0 || u32::from(plain.ip_len) <= u32::from(known.mss) + 40;
-        let room = self.outer.is_none() || packet.start() + usize::from(plain.inner) >= OUTER;
-        plain.ip_len <= self.mtu && one_segment && room
+        let one_segment = known.mss == 0 || u32::from(plain.ip_len) <= u32::from(known.mss) + 40;
+        match self {
+            Lane::Port(_, face) => {
+                u32::from(plain.ip_len) <= face.path_mtu && (one_segment || face.kind == PortKind::Pod)
+            }
+            Lane::Tunnel(_, mtu, _) => {
+                plain.ip_len <= *mtu && one_segment && packet.start() + usize::from(plain.inner) >= OUTER
+            }
+        }
     }
 
     /// Addresses the packet, whose transport checksum is in the state `checksum`, and puts the tunnel's headers before it.
     #[inline(always)]
     pub(super) fn write(&self, packet: &mut Packet<'_>, plain: &Plain, checksum: Checksum) -> Verdict {
-        let Some(outer) = &self.outer else {
-            if let Some(macs) = packet.head_mut().first_chunk_mut() {
-                *macs = self.macs;
+        match *self {
+            Lane::Port(port, face) => {
+                if let Some(head) = packet.head_mut().first_chunk_mut::<14>() {
+                    head[..8].copy_from_slice(&face.to[0].to_ne_bytes());
+                    head[6..].copy_from_slice(&face.to[1].to_ne_bytes());
+                }
+                Verdict::Forward { port, checksum }
             }
-            return Verdict::Forward { port: self.port, checksum };
-        };
-        // There is room: that has been asked.
-        let _ = packet.prepend(OUTER);
-        if let Some(head) = packet.head_mut().first_chunk_mut::<{ OUTER + 16 }>() {
-            let class = head[OUTER + CLASS];
-            head[..OUTER].copy_from_slice(&outer.bytes);
-            head[OUTER..OUTER + 12].copy_from_slice(&self.macs);
-            let total_len = plain.ip_len + OUTER as u16;
-            let sum = outer.sum + u32::from(class) + u32::from(total_len);
-            let sum = (sum & 0xffff) + (sum >> 16);
-            let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-            head[CLASS] = class;
-            head[TOTAL_LEN..TOTAL_LEN + 2].copy_from_slice(&total_len.to_be_bytes());
-            head[IP_CHECKSUM..IP_CHECKSUM + 2].copy_from_slice(&sum.to_be_bytes());
-            let source_port = encapsulate::source_port(plain.hash);
-            head[SOURCE_PORT..SOURCE_PORT + 2].copy_from_slice(&source_port.to_be_bytes());
-            head[UDP_LEN..UDP_LEN + 2].copy_from_slice(&(total_len - 20).to_be_bytes());
+            Lane::Tunnel(port, _, wrapping) => {
+                wrap(packet, plain, wrapping);
+                let checksum = match checksum {
+                    Checksum::Complete => Checksum::Complete,
+                    Checksum::Partial { start, offset } => Checksum::Partial { start: start + OUTER as u16, offset },
+                };
+                Verdict::Forward { port, checksum }
+            }
         }
-        let checksum = match checksum {
-            Checksum::Complete => Checksum::Complete,
-            Checksum::Partial { start, offset } => Checksum::Partial { start: start + OUTER as u16, offset },
-        };
-        Verdict::Forward { port: self.port, checksum }
     }
+}
+
+#[inline(always)]
+fn wrap(packet: &mut Packet<'_>, plain: &Plain, wrapping: &Wrapping) {
+    // There is room: that has been asked.
+    let _ = packet.prepend(OUTER);
+    let Some(head) = packet.head_mut().first_chunk_mut::<{ Wrapping::LEN + 2 }>() else { return };
+    let class = head[OUTER + CLASS];
+    head[..Wrapping::LEN].copy_from_slice(&wrapping.headers);
+    let total_len = plain.ip_len + OUTER as u16;
+    let varying = u32::from(u16::from(class).to_be()) + u32::from(total_len.to_be());
+    let sum = wrapping.sum + varying;
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    let mut put = |at: usize, word: [u8; 2]| head[at..at + 2].copy_from_slice(&word);
+    put(TOTAL_LEN, total_len.to_be_bytes());
+    put(IP_CHECKSUM, sum.to_ne_bytes());
+    put(SOURCE_PORT, encapsulate::source_port(plain.hash).to_be_bytes());
+    put(UDP_LEN, (total_len - 20).to_be_bytes());
+    head[CLASS] = class;
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use sluice_connections::View;
-use sluice_tables::{Encapsulation, Peer, Port, PortKind, Tables};
-use sluice_wire::{checksum, protocol, tcp};
+use sluice_tables::{Encapsulation, Face, Peer, PortId, PortKind, Tables};
+use sluice_wire::{protocol, tcp};
 
 use crate::Packet;
 
@@ -15,20 +15,23 @@ const READ_TCP: usize = 14 + 20 + 20;
 /// From the outer Ethernet header to the inner one: Ethernet, IPv4, UDP, VXLAN or Geneve without options.
 pub(super) const OUTER: usize = 14 + 20 + 8 + 8;
 
-/// Ethertype of IPv4, version and header length of a header without options.
-const IPV4_PLAIN: [u8; 3] = [8, 0, 0x45];
+/// Version and header length of a header without options.
+const NO_OPTIONS: u8 = 0x45;
 /// All of the fragment field but "don't fragment".
 const FRAGMENT: u16 = 0xbfff;
 
 /// What was read of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plain {
-    /// As the connection table has it, over the three that follow.
+    /// As the connection table has it, over the three that follow. Anything where there is something special.
     pub(crate) hash: u64,
+    /// Where the connection probably is ([`View::probe`]).
+    pub(crate) entry: u32,
     /// Source above destination.
     pub(crate) addresses: u64,
     /// Source above destination.
     pub(crate) ports: u32,
+    /// TCP or UDP; 0 where there is something special about the packet.
     pub(crate) protocol: u8,
     /// Of TCP.
     pub(crate) flags: u8,
@@ -38,85 +41,116 @@ pub(crate) struct Plain {
     pub(crate) inner: u8,
 }
 
+impl Plain {
+    /// A packet with something special about it.
+    pub(crate) const SPECIAL: Plain =
+        Plain { hash: 0, entry: 0, addresses: 0, ports: 0, protocol: 0, flags: 0, ip_len: 0, inner: 0 };
+
+    #[inline(always)]
+    pub(crate) fn is_special(&self) -> bool {
+        self.protocol == 0
+    }
+}
+
 /// What reading needs to know besides the packet, and what of it was last found.
-#[derive(Clone, Copy)]
 pub(crate) struct Readers<'t> {
     tables: &'t Tables,
-    /// Destination address, UDP port and the eight bytes of the header behind it, if there are tunnels over IPv4.
-    tunnel: Option<(Ipv4Addr, u16, u64)>,
+    /// Tunnels over IPv4, if there are any.
+    tunnel: Option<Tunnel>,
     /// UDP port of the tunnels, that no pod may speak to; 0 for none.
     tunnel_port: u16,
+    /// The port that the last packet came from.
+    face: Option<(PortId, &'t Face)>,
     /// The peer that the last tunnel packet was from.
     peer: Option<(Ipv4Addr, &'t Peer)>,
 }
 
+/// What a tunnel packet for this node has.
+struct Tunnel {
+    /// Destination address and UDP port.
+    local: Ipv4Addr,
+    port: u16,
+    /// MACs that the outer and the inner frame are for.
+    macs: [[u8; 6]; 2],
+    /// The tunnel's own header.
+    header: [u8; 8],
+}
+
+impl Tunnel {
+    fn of(tables: &Tables) -> Option<Self> {
+        let (tunnel, uplink) = (tables.tunnel()?, tables.uplink()?);
+        let IpAddr::V4(local) = tunnel.local else { return None };
+        let first = match tunnel.encapsulation {
+            Encapsulation::Vxlan => 0x0800_0000,
+            Encapsulation::Geneve => 0x6558,
+            Encapsulation::None => return None,
+        };
+        let header = (first << 32 | u64::from(tunnel.vni) << 8).to_be_bytes();
+        Some(Self { local, port: tunnel.port, macs: [uplink.mac.0, tunnel.mac.0], header })
+    }
+}
+
 impl<'t> Readers<'t> {
     pub(crate) fn new(tables: &'t Tables) -> Self {
-        let tunnel = tables.tunnel();
-        let expected = tunnel.and_then(|tunnel| match (tunnel.local, tunnel.encapsulation) {
-            (IpAddr::V4(local), Encapsulation::Vxlan) => {
-                Some((local, tunnel.port, 0x0800_0000 << 32 | u64::from(tunnel.vni) << 8))
-            }
-            (IpAddr::V4(local), Encapsulation::Geneve) => {
-                Some((local, tunnel.port, 0x6558 << 32 | u64::from(tunnel.vni) << 8))
-            }
-            _ => None,
-        });
-        Self { tables, tunnel: expected, tunnel_port: tunnel.map_or(0, |tunnel| tunnel.port), peer: None }
+        let tunnel_port = tables.tunnel().map_or(0, |tunnel| tunnel.port);
+        Self { tables, tunnel: Tunnel::of(tables), tunnel_port, face: None, peer: None }
     }
 
-    /// The packet, if there is nothing special about it.
+    /// The packet, [`Plain::SPECIAL`] if there is anything special about it.
     #[inline(always)]
-    pub(crate) fn read(&mut self, view: &View<'_>, packet: &Packet<'_>) -> Option<Plain> {
-        let port = self.tables.port(packet.port())?;
-        match port.kind {
-            PortKind::Pod => self.read_from_pod(view, packet, port),
-            PortKind::Uplink => self.read_from_tunnel(view, packet, port),
-            PortKind::Host => None,
+    pub(crate) fn read(&mut self, view: &View<'_>, packet: &Packet<'_>) -> Plain {
+        self.face(packet.port()).and_then(|face| self.read_from(view, packet, face)).unwrap_or(Plain::SPECIAL)
+    }
+
+    #[inline(always)]
+    fn face(&mut self, port: PortId) -> Option<&'t Face> {
+        match self.face {
+            Some((last, face)) if last == port => Some(face),
+            _ => {
+                let face = self.tables.face(port)?;
+                self.face = Some((port, face));
+                Some(face)
+            }
         }
     }
 
     #[inline(always)]
-    fn read_from_pod(&self, view: &View<'_>, packet: &Packet<'_>, port: &Port) -> Option<Plain> {
+    fn read_from(&mut self, view: &View<'_>, packet: &Packet<'_>, face: &Face) -> Option<Plain> {
         let head = packet.head();
-        let macs = head.first_chunk::<12>()?;
-        let gateway = self.tables.gateway().mac.0;
-        let own = port.mac.0;
-        if macs[..6] != gateway || macs[6..] != own {
-            return None;
+        let ethernet = head.first_chunk::<14>()?;
+        let words = [u64::from_ne_bytes(*ethernet.first_chunk()?), u64::from_ne_bytes(*ethernet.last_chunk()?)];
+        if words != face.from {
+            return if face.kind == PortKind::Uplink { self.read_from_tunnel(view, packet) } else { None };
         }
         let plain = read(view, head, packet.total_len(), 0)?;
-        let source = (plain.addresses >> 32) as u32;
-        let is_own = |address: &IpAddr| matches!(address, IpAddr::V4(v4) if v4.to_bits() == source);
-        if !port.addresses.iter().any(is_own) {
-            return None;
-        }
-        let to_tunnel =
-            plain.protocol == protocol::UDP && self.tunnel_port != 0 && plain.ports as u16 == self.tunnel_port;
-        if to_tunnel { None } else { Some(plain) }
+        let to_tunnel = plain.protocol == protocol::UDP && plain.ports as u16 == self.tunnel_port;
+        let is_own = (plain.addresses >> 32) as u32 == face.address;
+        if is_own && !to_tunnel { Some(plain) } else { None }
     }
 
-    #[inline(always)]
-    fn read_from_tunnel(&mut self, view: &View<'_>, packet: &Packet<'_>, port: &Port) -> Option<Plain> {
-        let (local, tunnel_port, header) = self.tunnel?;
+    #[inline(never)]
+    fn read_from_tunnel(&mut self, view: &View<'_>, packet: &Packet<'_>) -> Option<Plain> {
         let head = packet.head();
-        let outer = head.first_chunk::<{ OUTER + 6 }>()?;
-        let ip_len = plain_ip(outer[..34].as_array()?, packet.total_len())?;
+        let outer = head.first_chunk::<{ OUTER + 14 }>()?;
+        let ip_len = plain_ip(outer.first_chunk()?, packet.total_len())?;
+        let tunnel = self.tunnel.as_ref()?;
         // Congestion marks go inwards, where it is not only this one that may have to be looked at.
         let marked = outer[15] & 1 != 0;
         let word = |at: usize| u16::from_be_bytes([outer[at], outer[at + 1]]);
-        if outer[..6] != port.mac.0
+        if outer[..6] != tunnel.macs[0]
+            || outer[12..14] != [8, 0]
             || marked
             || outer[23] != protocol::UDP
-            || outer[30..34] != local.octets()
-            || word(36) != tunnel_port
+            || outer[30..34] != tunnel.local.octets()
+            || word(36) != tunnel.port
             || word(38) != ip_len - 20
-            || outer[42..50] != header.to_be_bytes()
-            || outer[50..56] != self.tables.tunnel()?.mac.0
+            || outer[42..50] != tunnel.header
+            || outer[50..56] != tunnel.macs[1]
+            || outer[62..64] != [8, 0]
         {
             return None;
         }
-        let from = Ipv4Addr::from(*outer[26..30].as_array::<4>()?);
+        let from = Ipv4Addr::new(outer[26], outer[27], outer[28], outer[29]);
         let peer = self.peer(from)?;
         let plain = read(view, &head[OUTER..], packet.total_len() - OUTER, OUTER as u8)?;
         let source = Ipv4Addr::from_bits((plain.addresses >> 32) as u32);
@@ -136,13 +170,12 @@ impl<'t> Readers<'t> {
     }
 }
 
-/// Reads the frame that `head` begins with, of `total_len` bytes with what is not in the head.
+/// Reads the IPv4 frame that `head` begins with, of `total_len` bytes with what is not in the head.
 #[inline(always)]
 fn read(view: &View<'_>, head: &[u8], total_len: usize, inner: u8) -> Option<Plain> {
     let frame = head.first_chunk::<READ>()?;
-    let ip_len = plain_ip(frame[..34].as_array()?, total_len)?;
+    let ip_len = plain_ip(frame.first_chunk()?, total_len)?;
     let protocol = frame[23];
-    let transport = usize::from(ip_len) - 20;
     let mut flags = 0;
     if protocol == protocol::TCP {
         let frame = head.first_chunk::<READ_TCP>()?;
@@ -154,17 +187,17 @@ fn read(view: &View<'_>, head: &[u8], total_len: usize, inner: u8) -> Option<Pla
             return None;
         }
     } else if protocol == protocol::UDP {
-        let length = usize::from(u16::from_be_bytes([frame[38], frame[39]]));
-        if length < 8 || length > transport {
+        let length = u16::from_be_bytes([frame[38], frame[39]]);
+        if length < 8 || length > ip_len - 20 {
             return None;
         }
     } else {
         return None;
     }
-    let addresses = u64::from_be_bytes(*frame[26..34].as_array()?);
-    let ports = u32::from_be_bytes(*frame[34..38].as_array()?);
+    let addresses = u64::from_be_bytes(*frame[26..].first_chunk()?);
+    let ports = u32::from_be_bytes(*frame[34..].first_chunk()?);
     let hash = view.hash(addresses, ports, protocol);
-    Some(Plain { hash, addresses, ports, protocol, flags, ip_len, inner })
+    Some(Plain { hash, entry: 0, addresses, ports, protocol, flags, ip_len, inner })
 }
 
 /// The length of the IPv4 packet that makes up the rest of the frame, if it is whole, has no options and a hop left.
@@ -172,10 +205,18 @@ fn read(view: &View<'_>, head: &[u8], total_len: usize, inner: u8) -> Option<Pla
 fn plain_ip(frame: &[u8; 34], total_len: usize) -> Option<u16> {
     let ip_len = u16::from_be_bytes([frame[16], frame[17]]);
     let fragment = u16::from_be_bytes([frame[20], frame[21]]) & FRAGMENT;
-    let is_plain = frame[12..15] == IPV4_PLAIN && usize::from(ip_len) + 14 == total_len && ip_len >= 28;
-    if !is_plain || fragment != 0 || frame[22] <= 1 {
+    let has_header = frame[14] == NO_OPTIONS && usize::from(ip_len) + 14 == total_len && ip_len >= 28;
+    if !has_header || fragment != 0 || frame[22] <= 1 {
         return None;
     }
-    let header: &[u8; 20] = frame[14..].as_array()?;
-    if checksum::of(header) != 0 { None } else { Some(ip_len) }
+    let (words, _) = frame[14..].as_chunks::<4>();
+    let mut sum = 0;
+    for word in words {
+        sum += u64::from(u32::from_ne_bytes(*word));
+    }
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    // All ones in either byte order; it is never 0, the version being none.
+    if sum == 0xffff { Some(ip_len) } else { None }
 }

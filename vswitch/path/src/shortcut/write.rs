@@ -1,7 +1,7 @@
 //! Writing what of the packet itself changes: addresses, ports, checksums and the hop.
 
 use sluice_connections::Known;
-use sluice_wire::{checksum, protocol, tcp, udp};
+use sluice_wire::{protocol, tcp, udp};
 
 use super::Plain;
 use crate::translate::{add, updated};
@@ -39,9 +39,9 @@ pub(super) fn inner(packet: &mut Packet<'_>, plain: &Plain, known: Option<&Known
             };
         }
     }
-    let old = u16::from_be_bytes([headers[22], headers[23]]);
-    header_checksum = checksum::update(header_checksum, old, old - 0x100);
-    headers[22] -= 1;
+    header_checksum = a_hop_less(header_checksum);
+    // Reading has seen to it that there are two left.
+    headers[22] = headers[22].wrapping_sub(1);
     headers[24..26].copy_from_slice(&header_checksum.to_be_bytes());
     if known.is_some()
         && let Some(bytes) = head.get_mut(at..at + 2)
@@ -49,6 +49,14 @@ pub(super) fn inner(packet: &mut Packet<'_>, plain: &Plain, known: Option<&Known
         bytes.copy_from_slice(&sum.to_be_bytes());
     }
     if partial { Checksum::Partial { start: L4 as u16, offset: offset as u16 } } else { Checksum::Complete }
+}
+
+/// A header checksum once the header's TTL is one less: [`sluice_wire::checksum::update`] for the word that has it.
+#[inline(always)]
+const fn a_hop_less(checksum: u16) -> u16 {
+    // The old word's complement and the new word, whatever they are.
+    let sum = !checksum as u32 + (0xffff - 0x100);
+    !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
 /// The sum over the pseudo-header: what a sender with checksum offload leaves in the field.
@@ -59,4 +67,20 @@ fn pseudo(plain: &Plain) -> u16 {
     let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_wire::checksum;
+
+    use super::a_hop_less;
+
+    #[test]
+    fn a_hop_less_is_what_the_update_of_the_word_gives() {
+        for field in 0..=u16::MAX {
+            for old in [0x0200, 0x4006, 0xff11] {
+                assert_eq!(a_hop_less(field), checksum::update(field, old, old - 0x100), "{field:#x} {old:#x}");
+            }
+        }
+    }
 }
