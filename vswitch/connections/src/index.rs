@@ -52,11 +52,20 @@ impl<'t> Index<'t> {
         (1..=reach.min(self.furthest())).find_map(|distance| self.bucket(self.after(home, distance)).search(tag, found))
     }
 
+    /// Whether an entry of the hash may be there; with the lock of its bucket held, none is where this says so.
+    #[inline]
+    pub(crate) fn may_hold(self, hash: u64) -> bool {
+        let bucket = self.bucket(self.home(hash));
+        bucket.has(tag_of(hash)) || Bucket::reach(bucket.flags()) != 0
+    }
+
+    #[inline]
     fn furthest(self) -> u32 {
         REACH.min(self.0.len() as u32 - 1)
     }
 
     /// Locks the buckets of two hashes, in order, so that no two threads wait for each other.
+    #[inline]
     pub(crate) fn lock(self, hashes: [u64; 2]) -> Locks<'t> {
         let [one, other] = hashes.map(|hash| self.home(hash));
         let (low, high) = (one.min(other), one.max(other));
@@ -101,19 +110,30 @@ impl Locks<'_> {
     }
 
     /// An empty slot for an entry of `hash`, whose bucket is locked; not `taken`. `None` when there is none in reach.
+    #[inline]
     pub(crate) fn reserve(&mut self, hash: u64, taken: Option<Slot>) -> Result<Option<Slot>, Busy> {
         let home = self.index.home(hash);
-        for distance in 0..=self.index.furthest() {
+        match self.index.bucket(home).empty_slot(slot_in(taken, home)) {
+            Some(slot) => Ok(Some(Slot { home, bucket: home, slot, tag: tag_of(hash) })),
+            None => self.reserve_beyond(hash, taken),
+        }
+    }
+
+    /// The same in the buckets after its own.
+    #[cold]
+    fn reserve_beyond(&mut self, hash: u64, taken: Option<Slot>) -> Result<Option<Slot>, Busy> {
+        let home = self.index.home(hash);
+        for distance in 1..=self.index.furthest() {
             let number = self.index.after(home, distance);
             let bucket = self.index.bucket(number);
-            let taken = taken.filter(|slot| slot.bucket == number).map(|slot| slot.slot);
-            let Some(mut slot) = bucket.empty_slot(taken) else { continue };
-            if !self.holds(number) {
-                self.extend(number)?;
-                // Asked again under the lock. A slot filled meanwhile sends the search on with one lock too many, which
-                // the next attempt does not have.
-                slot = bucket.empty_slot(taken).ok_or(Busy)?;
+            let taken = slot_in(taken, number);
+            if bucket.empty_slot(taken).is_none() {
+                continue;
             }
+            self.extend(number)?;
+            // Asked again under the lock. A slot filled meanwhile sends the search on with one lock too many, which
+            // the next attempt does not have.
+            let slot = bucket.empty_slot(taken).ok_or(Busy)?;
             return Ok(Some(Slot { home, bucket: number, slot, tag: tag_of(hash) }));
         }
         Ok(None)
@@ -134,6 +154,7 @@ impl Locks<'_> {
     }
 
     /// Fills a slot that was reserved.
+    #[inline]
     pub(crate) fn fill(&self, slot: Slot, entry: u32) {
         if slot.bucket != slot.home {
             self.index.bucket(slot.home).overflowed(self.distance(slot));
@@ -161,7 +182,14 @@ impl Locks<'_> {
     }
 }
 
+/// Which slot of that bucket `slot` is.
+#[inline]
+fn slot_in(slot: Option<Slot>, bucket: u32) -> Option<usize> {
+    slot.filter(|slot| slot.bucket == bucket).map(|slot| slot.slot)
+}
+
 impl Drop for Locks<'_> {
+    #[inline]
     fn drop(&mut self) {
         for &bucket in &self.held[..self.count] {
             self.index.bucket(bucket).unlock();

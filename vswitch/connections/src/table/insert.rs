@@ -21,10 +21,13 @@ impl Table {
         let index = self.index();
         loop {
             let mut locks = index.lock(hashes);
-            if let Some(other) = self.find_key(hashes[0], &keys[0]) {
+            // Mostly there is no such tag in the bucket, and nothing to be read.
+            if index.may_hold(hashes[0])
+                && let Some(other) = self.find_key(hashes[0], &keys[0])
+            {
                 return Err(Refused::OriginalTaken(other));
             }
-            if !single && self.find_key(hashes[1], &keys[1]).is_some() {
+            if !single && index.may_hold(hashes[1]) && self.find_key(hashes[1], &keys[1]).is_some() {
                 return Err(Refused::ReplyTaken);
             }
             let Ok(original) = locks.reserve(hashes[0], None) else {
@@ -66,6 +69,7 @@ impl Table {
     }
 }
 
+#[inline]
 fn keys(new: &New) -> Result<[Key; 2], Refused> {
     let (Some(original), Some(reply)) = (Key::of(&new.original), Key::of(&new.reply)) else {
         return Err(Refused::Mismatch);
@@ -78,6 +82,7 @@ fn keys(new: &New) -> Result<[Key; 2], Refused> {
     }
 }
 
+#[inline]
 fn as_found(new: &New, id: RecordId, state: State) -> Connection {
     Connection {
         id,
