@@ -84,8 +84,13 @@ impl Table {
 
     #[inline]
     fn record(&self, place: Place) -> Option<Record<'_>> {
+        self.record_in(self.lines(), place)
+    }
+
+    /// The same where the lines are at hand.
+    #[inline]
+    fn record_in<'t>(&self, lines: &'t [Line], place: Place) -> Option<Record<'t>> {
         let at = self.layout.record(place)?;
-        let lines = self.lines();
         Some(match place.family() {
             Family::V4 => Record { place, first: lines.get(at)?, second: None },
             Family::V6 => {
@@ -95,16 +100,27 @@ impl Table {
         })
     }
 
+    #[inline]
     fn pool(&self, family: Family) -> Pool<'_> {
+        self.pool_in(self.lines(), family)
+    }
+
+    #[inline]
+    fn pool_in<'t>(&self, lines: &'t [Line], family: Family) -> Pool<'t> {
         let line = match family {
             Family::V4 => FREE_V4,
             Family::V6 => FREE_V6,
         };
-        Pool { line: &self.lines()[line], capacity: self.layout.capacity }
+        Pool { line: &lines[line], capacity: self.layout.capacity }
     }
 
     fn counts(&self) -> Counts<'_> {
-        Counts { lines: self.lines(), layout: &self.layout, pod_share: self.pod_share }
+        self.counts_in(self.lines())
+    }
+
+    #[inline]
+    fn counts_in<'t>(&'t self, lines: &'t [Line]) -> Counts<'t> {
+        Counts { lines, layout: &self.layout, pod_share: self.pod_share }
     }
 
     fn hash_of(&self, key: &Key) -> u64 {

@@ -1,6 +1,7 @@
 //! Putting a connection in.
 
 use super::Table;
+use crate::layout::Line;
 use crate::place::{Family, Place};
 use crate::record::Record;
 use crate::tuple::Key;
@@ -18,7 +19,8 @@ impl Table {
         let hashes = [self.hash_of(&keys[0]), self.hash_of(&keys[1])];
         // A packet to oneself: both directions are one tuple, and one entry is all there can be.
         let single = keys[0] == keys[1];
-        let index = self.index();
+        let lines = self.lines();
+        let index = self.layout.index_of(lines);
         loop {
             let mut locks = index.lock(hashes);
             // Mostly there is no such tag in the bucket, and nothing to be read.
@@ -44,9 +46,9 @@ impl Table {
                 };
                 Some(reply.ok_or(Refused::Full)?)
             };
-            self.counts().add(new.owner)?;
-            let Some(record) = self.take_record(&keys[0]) else {
-                self.counts().subtract(new.owner);
+            self.counts_in(lines).add(new.owner)?;
+            let Some(record) = self.take_record(lines, &keys[0]) else {
+                self.counts_in(lines).subtract(new.owner);
                 return Err(Refused::Full);
             };
             locks.fill(original, record.place.entry(Direction::Original));
@@ -59,13 +61,14 @@ impl Table {
         }
     }
 
-    fn take_record(&self, key: &Key) -> Option<Record<'_>> {
+    #[inline]
+    fn take_record<'t>(&self, lines: &'t [Line], key: &Key) -> Option<Record<'t>> {
         let family = match key {
             Key::V4 { .. } => Family::V4,
             Key::V6 { .. } => Family::V6,
         };
-        let record = |number: u32| self.record(Place::new(family, number));
-        record(self.pool(family).take(record)?)
+        let record = |number: u32| self.record_in(lines, Place::new(family, number));
+        record(self.pool_in(lines, family).take(record)?)
     }
 }
 
