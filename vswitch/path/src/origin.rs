@@ -63,20 +63,7 @@ pub(crate) fn run<'t>(tables: &'t Tables, packet: &mut Packet<'_>, parsed: Parse
         return Ok(Arrival { port, origin: Origin::Host, ip });
     }
     check_pod_source(tables, port, packet.head(), &ip)?;
-    check_no_tunnel(tables, &ip)?;
     Ok(Arrival { port, origin: Origin::Pod, ip })
-}
-
-/// A pod that could speak to a node's end of the tunnels would speak for any pod of the cluster: peers trust the node's
-/// address, under which its packets would arrive once they are masqueraded.
-#[inline]
-fn check_no_tunnel(tables: &Tables, ip: &Ip) -> Result<(), DropReason> {
-    let Some(tunnel) = tables.tunnel() else { return Ok(()) };
-    let to_tunnel = ip.headers.protocol == protocol::UDP && ip.headers.destination_port == tunnel.port;
-    if to_tunnel && (tables.is_node_address(ip.destination) || tables.peer_at(ip.destination).is_some()) {
-        return Err(DropReason::TunnelFromPod);
-    }
-    Ok(())
 }
 
 /// A pod speaks from its own MAC. The host may bridge into its end of the veth, so its MAC is not looked at; answers

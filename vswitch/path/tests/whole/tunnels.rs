@@ -139,6 +139,45 @@ fn a_pod_may_not_speak_to_a_nodes_end_of_the_tunnels() {
         bed.expect_drop(A, &up(false, A, to).udp(1, TUNNEL_PORT, b"x"), DropReason::TunnelFromPod);
     }
     assert_eq!(bed.send(A, &up(false, A, OUTSIDE).udp(1, TUNNEL_PORT, b"x")).port(), UPLINK.port);
+    assert_eq!(bed.counts.connections_new, 1);
+}
+
+#[test]
+fn nobody_speaks_to_a_nodes_end_of_the_tunnels_by_way_of_a_service() {
+    for end in [PEER, UPLINK, HOST] {
+        let setup = Setup { services: vec![service(UDP, &[(end, TUNNEL_PORT)])], ..Setup::default() };
+        let mut bed = Bed::new(setup);
+        let forwarded = ip(false, (HOST.mac, sluice_tables::GATEWAY_MAC), OUTSIDE, VIP);
+        for (from, frame) in [
+            (A, up(false, A, VIP).udp(1, 80, b"x")),
+            (A, up(true, A, VIP).udp(1, 80, b"x")),
+            (UPLINK, incoming(false, OUTSIDE, UPLINK).udp(1, NODE_PORT, b"x")),
+            (UPLINK, incoming(false, OUTSIDE, BALANCER).udp(1, 80, b"x")),
+            (HOST, forwarded.udp(1, 80, b"x")),
+        ] {
+            bed.expect_drop(from, &frame, DropReason::TunnelFromPod);
+        }
+        assert_eq!(bed.counts.connections_new, 0);
+    }
+}
+
+#[test]
+fn a_peers_own_address_among_its_pods_is_its_end_of_the_tunnels_too() {
+    let gateway = End { v4: [10, 1, 1, 1].into(), ..FAR };
+    let mut bed = Bed::new(Setup { identities: vec![(FAR, 1)], ..Setup::default() });
+    bed.expect_drop(A, &up(false, A, gateway).udp(1, TUNNEL_PORT, b"x"), DropReason::TunnelFromPod);
+    unwrap(bed.send(A, &up(false, A, gateway).udp(1, 53, b"x")));
+    unwrap(bed.send(A, &up(false, A, FAR).udp(1, TUNNEL_PORT, b"x")));
+}
+
+#[test]
+fn a_connection_to_what_becomes_a_nodes_tunnel_port_is_cut() {
+    let mut bed = Bed::new(Setup { identities: vec![(FAR, 1)], ..Setup::default() });
+    let frame = up(false, A, FAR).udp(1, TUNNEL_PORT, b"x");
+    unwrap(bed.send(A, &frame));
+    bed.change(|setup| setup.identities.clear());
+    bed.expect_drop(A, &frame, DropReason::TunnelFromPod);
+    assert_eq!(bed.counts.connections_gone, 1);
 }
 
 #[test]
