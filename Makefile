@@ -53,7 +53,7 @@ test-speed: setup ## Counts the instructions of a packet under valgrind; fails w
 	cargo build --release $(PROGRAMS)
 	$(TARGET)/release/sluice-perf datapath --instructions --baseline perf/baselines/instructions.json
 
-demo: setup ## Brings up pods on one node, measures between them, prints, takes all down. Needs root.
+demo: setup ## Brings up pods on one node, then on two, measures between them, prints, takes all down. Needs root.
 	@setup/privileges make demo
 	@$(MAKE) --no-print-directory build
 	$(TARGET)/release/sluice-perf demo
