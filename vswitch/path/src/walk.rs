@@ -13,7 +13,7 @@ use crate::budget::{Budget, ErrorRate};
 use crate::connection::{self, Change, Direction, Found, Look};
 use crate::egress::{self, Egress, Wanted};
 use crate::ends::{Client, Target};
-use crate::exit::Exit;
+use crate::exit::{Exit, Refusal};
 use crate::fragments::{Fragments, Release};
 use crate::masquerade::{self, Draft};
 use crate::memory::Shared;
@@ -304,7 +304,10 @@ impl Path {
             None => None,
         };
         let (client, target) = match &kept {
-            Some((connection, target)) => (Client::of_connection(tables, connection)?, *target),
+            Some((connection, target)) => match Client::of_connection(tables, connection) {
+                Ok(client) => (client, *target),
+                Err(gone) => return Err(self.cut(&kept, counts, gone).into()),
+            },
             None => {
                 origin::answer(tables, head, &look.arrival)?;
                 let client = Client::of_arrival(&look.arrival, &look.tuple);
@@ -313,12 +316,13 @@ impl Path {
             }
         };
         if let Err(refusal) = policy::run(tables, &client, &target, look.tuple.protocol) {
-            if let Some((connection, _)) = &kept {
-                self.remove(connection, counts);
-            }
-            return Err(refusal.into());
+            return Err(self.cut(&kept, counts, refusal).into());
         }
-        let routes = route::run(tables, &client, &target)?;
+        let routes = match route::run(tables, &client, &target) {
+            Ok(routes) => routes,
+            Err(gone @ Refusal::Tell(DropReason::NoSuchPod, _)) => return Err(self.cut(&kept, counts, gone).into()),
+            Err(refusal) => return Err(refusal.into()),
+        };
         if let Some((connection, _)) = kept {
             counts.decided_again += 1;
             let actions = masquerade::actions(&connection.original, &connection.reply, &routes);
@@ -354,6 +358,14 @@ impl Path {
             Keep::Gone if from_client && self.config.reset_removed => Err(Exit::Reset(DropReason::BackendGone)),
             Keep::Gone => Err(DropReason::BackendGone.into()),
         }
+    }
+
+    /// Takes out a connection that is not to go on.
+    fn cut(&self, kept: &Option<(Connection, Target)>, counts: &mut Counts, refusal: Refusal) -> Refusal {
+        if let Some((connection, _)) = kept {
+            self.remove(connection, counts);
+        }
+        refusal
     }
 
     fn remove(&self, connection: &Connection, counts: &mut Counts) {

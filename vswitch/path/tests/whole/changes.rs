@@ -129,6 +129,25 @@ fn resets_can_be_switched_off_and_never_answer_a_reset() {
 }
 
 #[test]
+fn a_connection_of_a_pod_that_has_gone_is_removed_by_the_next_packet() {
+    let without = |pod: End| move |setup: &mut Setup| setup.pods.retain(|other| *other != pod);
+    for v6 in [false, true] {
+        // The client has gone: an answer meets its connection.
+        let mut bed = Bed::new(Setup::default());
+        bed.send(A, &up(v6, A, B).udp(1, 2, b"x"));
+        bed.change(without(A));
+        bed.expect_drop(B, &up(v6, B, A).udp(2, 1, b"y"), DropReason::NoSuchPod);
+        assert_eq!((bed.path.shared().connections.len(), bed.counts.connections_gone), (0, 1));
+        // The target has gone.
+        let mut bed = Bed::new(Setup::default());
+        bed.send(A, &up(v6, A, B).tcp(&Segment::syn(1, 2), b""));
+        bed.change(without(B));
+        bed.expect_refusal(A, &up(v6, A, B).tcp(&Segment::data(1, 2), b"x"), DropReason::NoSuchPod);
+        assert_eq!((bed.path.shared().connections.len(), bed.counts.connections_gone), (0, 1));
+    }
+}
+
+#[test]
 fn traffic_policy_edits_cut_nothing() {
     for change in [
         (|svc| svc.external_local = true) as fn(&mut Svc),
