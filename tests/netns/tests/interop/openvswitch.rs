@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use sluice_host::sysctl;
 use sluice_netns::wait_for;
 use sluice_tables::tunnel_mac;
 use sluice_wire::MacAddr;
@@ -52,6 +53,9 @@ impl OpenVSwitch {
         let mut node = Self { theirs, pod, ends, directory, processes: Vec::new() };
         node.start();
         node.bridges(ours.address, vni, options);
+        // The kernel would answer for the address of br-phy on the bridged device too, by a MAC that is not the tunnel's.
+        let quiet = (format!("net/ipv4/conf/{UPLINK}/arp_ignore"), "1");
+        sysctl::set_in(&node.theirs.netns, &[(&quiet.0, quiet.1)]).expect("a sysctl");
         let len = if ours.address.is_ipv4() { 24 } else { 64 };
         ip(&node.theirs.name, "link set br-phy up");
         let nodad = if ours.address.is_ipv4() { "" } else { "nodad" };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use serde_json::{Value, json};
-use sluice_host::Netns;
+use sluice_host::{Netns, sysctl};
 use sluice_lab::{AgentSettings, Binaries, LabName, Layout, Stop, UpOptions};
 use sluice_netns::{require_root, wait_for};
 
@@ -102,6 +102,9 @@ impl Ours {
     pub(crate) fn namespace(&self, of: &str) -> (String, Netns) {
         let name = self.name.node_netns(of);
         let netns = Netns::create(&name).unwrap_or_else(|error| panic!("{error}"));
+        // No address is there twice, and a second is a long time.
+        let dad = ["all", "default"].map(|device| format!("net/ipv6/conf/{device}/accept_dad"));
+        sysctl::set_in(&netns, &[(&dad[0], "0"), (&dad[1], "0")]).expect("sysctls");
         (name, netns)
     }
 
