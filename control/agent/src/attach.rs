@@ -29,6 +29,9 @@ pub(crate) enum AttachError {
     /// No namespace was given.
     #[error("CNI_NETNS is missing")]
     NoNetns,
+    /// Nothing is known of policies yet.
+    #[error("the objects have not been read yet, so that the pod's policies are not known; the runtime tries again")]
+    NoObjects,
     /// The namespace cannot be had.
     #[error("CNI_NETNS: {0}")]
     Netns(Error),
@@ -75,7 +78,7 @@ impl AttachError {
             Self::Vanished(_) => code::UNKNOWN_CONTAINER,
             Self::Ledger(LedgerError::Exists(_)) => code::ALREADY_ATTACHED,
             Self::Ledger(LedgerError::Address(IpamError::NoNetworks)) => code::TRY_AGAIN_LATER,
-            Self::Ledger(LedgerError::LinkTaken { .. }) => code::TRY_AGAIN_LATER,
+            Self::NoObjects | Self::Ledger(LedgerError::LinkTaken { .. }) => code::TRY_AGAIN_LATER,
             Self::Dataplane(DataplaneError::NoFrames { .. }) => code::TRY_AGAIN_LATER,
             Self::Ledger(LedgerError::Address(_) | LedgerError::NoPort) => code::NO_ADDRESS,
             Self::InterfaceExists { .. } => code::INTERFACE_EXISTS,
@@ -100,6 +103,9 @@ impl Agent {
         let pod = PodIdentity::from_args(&request.args, &host_link_name(id))?;
         if self.ledger.get(id).is_some() {
             return Err(LedgerError::Exists(id.clone()).into());
+        }
+        if !self.generations.is_synced() {
+            return Err(AttachError::NoObjects);
         }
         // Before any address is taken: one that is given back is not given out again for long.
         let _admission = self.dataplane.admit()?;

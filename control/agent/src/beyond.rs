@@ -45,8 +45,9 @@ impl Network {
         masquerade(node, self.masquerade_ports, self.masquerade_excluded.clone(), outside)
     }
 
-    /// This node's end of the tunnels; none where nothing is encapsulated or the node has no address for it.
-    pub(crate) fn tunnel(&self, node: &Node, inner_mtu: u16) -> Option<Tunnel> {
+    /// This node's end of the tunnels; none where nothing is encapsulated or the node has no address for it. Pods' packets are at
+    /// most `pod_mtu` bytes, and less where the `uplink`'s MTU has been lowered since pods got theirs.
+    pub(crate) fn tunnel(&self, node: &Node, pod_mtu: u16, uplink: u16) -> Option<Tunnel> {
         let encapsulation = match self.encapsulation {
             Encapsulation::None => return None,
             Encapsulation::Vxlan => Header::Vxlan,
@@ -54,6 +55,7 @@ impl Network {
         };
         let local = node.internal_ip(family(node))?;
         let mac = node.tunnel_mac_at(local);
+        let inner_mtu = pod_mtu.min(self.pod_mtu(uplink.into(), local.is_ipv4()));
         Some(Tunnel { encapsulation, vni: self.vni, port: self.tunnel_port, local, mac, inner_mtu })
     }
 
@@ -116,11 +118,12 @@ mod tests {
 
     #[test]
     fn tunnels_end_at_the_node_s_address_of_the_underlay_s_family() {
-        let both = network(Encapsulation::Vxlan).tunnel(&node(&["2001:db8::1", "192.0.2.1"]), 1450).unwrap();
+        let both = network(Encapsulation::Vxlan).tunnel(&node(&["2001:db8::1", "192.0.2.1"]), 1450, 1500).unwrap();
         assert_eq!((both.local, both.port), ("192.0.2.1".parse().unwrap(), 4789));
-        let six = network(Encapsulation::Geneve).tunnel(&node(&["2001:db8::1"]), 1430).unwrap();
+        let six = network(Encapsulation::Geneve).tunnel(&node(&["2001:db8::1"]), 1450, 1400).unwrap();
+        assert_eq!((both.inner_mtu, six.inner_mtu), (1450, 1330));
         assert_eq!((six.local, six.port), ("2001:db8::1".parse().unwrap(), 6081));
-        assert_eq!(network(Encapsulation::None).tunnel(&node(&["192.0.2.1"]), 1500), None);
-        assert_eq!(network(Encapsulation::Vxlan).tunnel(&node(&[]), 1450), None);
+        assert_eq!(network(Encapsulation::None).tunnel(&node(&["192.0.2.1"]), 1500, 1500), None);
+        assert_eq!(network(Encapsulation::Vxlan).tunnel(&node(&[]), 1450, 1500), None);
     }
 }

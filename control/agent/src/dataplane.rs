@@ -1,10 +1,12 @@
 //! The switch as the control side handles it: packet memory, XDP program, workers, tables.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sluice_connections::Owner;
 use sluice_ebpf::{Attachment, EbpfError, Program};
 use sluice_host::LinkIndex;
 use sluice_path::{PathConfig, Shared};
@@ -259,6 +261,11 @@ impl Dataplane {
     /// Neighbours that packets are for and whose hardware address is not known.
     pub(crate) fn wanted(&self) -> &Wanted {
         self.switch.wanted()
+    }
+
+    /// Takes out the connections that a pod which is gone began, or that count against its port.
+    pub(crate) fn forget_connections(&self, port: PortId, addresses: &[IpAddr]) {
+        self.shared.connections.remove_owned(Owner(port.0), addresses);
     }
 
     /// Connections in the table, and how many there can be.

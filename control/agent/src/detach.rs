@@ -47,6 +47,10 @@ impl Agent {
             self.dataplane.remove_port(PortId(stored.port))?;
         }
         self.delete_device(id)?;
+        if let Some(stored) = &known {
+            // No worker has it any more, and no other pod has its port yet.
+            self.dataplane.forget_connections(PortId(stored.port), &stored.addresses);
+        }
         self.ledger.forget(id);
         // Also for one that is not known: an earlier DEL may have failed to write the file.
         self.ledger.save()?;

@@ -11,7 +11,9 @@ use sluice_model::{
     NodeName, Object, PodName, Policies, UplinkPort, compile, compile_peers, compile_policies, compile_services,
     health_checks,
 };
-use sluice_tables::{Peer, PortId, Services, Tables, TablesBuilder, TablesError, Underlay, WorkerId};
+use sluice_tables::{
+    Peer, PodPolicy, PortId, RulesBuilder, Services, Tables, TablesBuilder, TablesError, Underlay, WorkerId,
+};
 use sluice_wire::MacAddr;
 
 use crate::config::{Encapsulation, Network};
@@ -49,7 +51,7 @@ struct Inner {
     last: u64,
     node: Node,
     index: Index,
-    /// The index holds all there is. Before, Services and policies are not known and none is compiled.
+    /// The index holds all there is. Before, Services and policies are not known: none is compiled, and pods are shut.
     synced: bool,
     surroundings: Surroundings,
     /// What was compiled of the objects; `None` once they, the node or its addresses have changed.
@@ -156,6 +158,11 @@ impl Generations {
         let mut inner = self.lock();
         inner.synced = true;
         inner.changed();
+    }
+
+    /// Whether all objects there are have been applied once.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.lock().synced
     }
 
     /// What the objects say of a node.
@@ -287,11 +294,17 @@ impl Generations {
         inputs.uplinks = &inner.surroundings.uplinks;
         inputs.underlay = Arc::clone(&inner.surroundings.underlay);
         inputs.masquerade = self.network.masquerade(&node);
+        // What is allowed is not known, so nothing is, but for the node itself.
+        let shut: Vec<(PortId, PodPolicy)> = match inner.synced {
+            true => Vec::new(),
+            false => attachments.iter().map(|attachment| (attachment.port, shut(self.seed))).collect(),
+        };
+        inputs.policies = &shut;
         if let Some(objects) = &inner.objects {
             inputs.services = Arc::clone(&objects.services);
-            if !inputs.uplinks.is_empty() {
+            if let Some(uplink) = inputs.uplinks.first() {
                 inputs.peers = &objects.peers;
-                inputs.tunnel = self.network.tunnel(&node, self.shape.path_mtu);
+                inputs.tunnel = self.network.tunnel(&node, self.shape.path_mtu, uplink.path_mtu);
             }
             if let Some((_, policies)) = &objects.policies {
                 inputs.identities = Arc::clone(&policies.identities);
@@ -352,6 +365,12 @@ impl Generations {
     }
 }
 
+/// The policy of a pod before any policy is known.
+fn shut(seed: u64) -> PodPolicy {
+    let nothing = Arc::new(RulesBuilder::new(seed).build());
+    PodPolicy { ingress: Some(Arc::clone(&nothing)), egress: Some(nothing) }
+}
+
 impl Inner {
     /// What was compiled does not hold any more.
     fn changed(&mut self) {
@@ -389,7 +408,7 @@ mod tests {
             path_mtu: 1500,
             max_l3_len: 65000,
         };
-        let shape = Shape { path_mtu: 1500, super_frames: true };
+        let shape = Shape { path_mtu: 1500, super_frames: true, wire_mtu: 0 };
         Generations::new(NodeName::new("n1").unwrap(), host, shape, network())
     }
 

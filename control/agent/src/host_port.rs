@@ -1,6 +1,7 @@
 //! The veth that joins the node's own stack to the switch: `sluice_host` on the stack's side, `sluice_port` on the
 //! switch's.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -55,6 +56,8 @@ pub(crate) struct HostPort {
     pub(crate) stack_end: LinkIndex,
     /// One at a time reads what is set and sets what is missing. No request waits for it.
     following: Mutex<()>,
+    /// Destinations to which the node has routes of others.
+    foreign: Mutex<BTreeSet<IpNet>>,
 }
 
 impl HostPort {
@@ -89,7 +92,7 @@ impl HostPort {
         netlink.set_link(stack_end, &LinkChange { alias, ..LinkChange::up() })?;
         netlink.set_link(switch_end, &LinkChange::up())?;
         let mac = netlink.link_by_index(stack_end)?.mac.ok_or(HostPortError::NoMac)?;
-        Ok(Self { switch_end, mac, shape, stack_end, following: Mutex::new(()) })
+        Ok(Self { switch_end, mac, shape, stack_end, following: Mutex::new(()), foreign: Mutex::default() })
     }
 
     /// Gives up super-frames: the kernel turned out not to hand over packets of several frames.
@@ -117,11 +120,17 @@ impl HostPort {
             netlink.add_address(self.stack_end, &AddressSpec::new(*net))?;
         }
         let routes = self.routes(&node, &own, &beyond);
-        for route in &routes {
-            netlink.replace_route(route)?;
-        }
         let ours = |r: &Route| r.protocol == ROUTE_PROTOCOL && r.link == Some(self.stack_end);
-        for route in netlink.routes()?.iter().filter(|r| ours(r)) {
+        let there = netlink.routes()?;
+        for route in &routes {
+            let same = |r: &&Route| r.destination == route.destination && r.table == route.table && !ours(r);
+            match there.iter().find(same) {
+                // Somebody's way to there is not ours to take, nor to give back when the Service goes.
+                Some(other) => self.note_foreign(&route.destination, other),
+                None => netlink.replace_route(route)?,
+            }
+        }
+        for route in there.iter().filter(|r| ours(r)) {
             if !routes.iter().any(|wanted| wanted.destination == route.destination) {
                 ignore_absent(netlink.delete_route(route))?;
             }
@@ -130,6 +139,14 @@ impl HostPort {
             ignore_absent(netlink.delete_address(self.stack_end, *net))?;
         }
         Ok(())
+    }
+
+    /// Said once for each.
+    fn note_foreign(&self, destination: &IpNet, other: &Route) {
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        if foreign.insert(*destination) {
+            warn!(%destination, protocol = other.protocol, "the node has a route of its own to there, which stays: the node itself does not reach it through the switch");
+        }
     }
 
     /// Packets into the networks beyond have an address of the node in its pod network as their source, so that answers come

@@ -30,8 +30,8 @@ enum NodeError {
     Networks(#[from] IpamError),
 }
 
-/// How long the first complete list of objects is waited for before pods of an earlier time are served without it: they
-/// would be served without their policies.
+/// How long the first complete list of objects is waited for before pods of an earlier time are served without it: shut, as their
+/// policies are not known.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 
 /// The objects on their way into force, and the faults of the files they come from.
@@ -60,7 +60,7 @@ impl Objects {
         };
         if timeout(FIRST_LIST, whole).await.is_err() {
             warn!(
-                "the objects are not all known; pods attached earlier are served without Services and NetworkPolicies"
+                "the objects are not all known; until they are, pods attached earlier may talk to nobody but the node"
             );
         }
     }

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_pod_has_routes_only_for_its_families() {
-        let shape = Shape { path_mtu: 1400, super_frames: true };
+        let shape = Shape { path_mtu: 1400, super_frames: true, wire_mtu: 0 };
         let of = |addresses: &[IpAddr]| routes(LinkIndex(2), addresses, shape);
         let v4 = of(&["10.0.0.2".parse().unwrap()]);
         assert_eq!(v4.len(), 2);

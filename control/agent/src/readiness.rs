@@ -12,6 +12,8 @@ pub(crate) enum Condition {
     Node,
     /// The host port has its addresses and routes.
     HostPort,
+    /// The uplink is the device that was bound at the start.
+    Uplink,
     /// What an earlier agent left is repaired and the socket is open.
     Socket,
     /// The agent is not being stopped.

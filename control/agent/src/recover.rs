@@ -81,6 +81,9 @@ impl Agent {
             }
             Action::Release(id) => {
                 info!(attachment = %id, "releasing an attachment whose pod is gone");
+                if let Some(stored) = self.ledger.get(&id) {
+                    self.dataplane.forget_connections(PortId(stored.port), &stored.addresses);
+                }
                 self.ledger.forget(&id);
             }
             Action::Leave(id, reason) => {

@@ -28,12 +28,14 @@ pub(crate) struct Shape {
     pub(crate) path_mtu: u16,
     /// Whether TCP segments come and go whole.
     pub(crate) super_frames: bool,
+    /// MTU of the uplink, bytes; 0 without one. What comes from there may be longer than what fits a tunnel.
+    pub(crate) wire_mtu: u16,
 }
 
 impl Shape {
     /// MTU of the device itself and largest IP packet it takes, bytes.
     pub(crate) fn link_mtu(self) -> u32 {
-        if self.super_frames { SUPER_LINK_MTU } else { u32::from(self.path_mtu) }
+        if self.super_frames { SUPER_LINK_MTU } else { u32::from(self.path_mtu.max(self.wire_mtu)) }
     }
 
     /// MSS to offer on routes of `gateway`'s family, bytes.
@@ -79,10 +81,11 @@ mod tests {
         let v4 = sluice_tables::GATEWAY_IPV4.into();
         let v6 = sluice_tables::GATEWAY_IPV6.into();
         for super_frames in [false, true] {
-            let shape = Shape { path_mtu: 1500, super_frames };
+            let shape = Shape { path_mtu: 1500, super_frames, wire_mtu: 0 };
             assert_eq!((shape.advmss(v4), shape.advmss(v6)), (1460, 1440));
         }
-        assert_eq!(Shape { path_mtu: 1500, super_frames: false }.link_mtu(), 1500);
-        assert_eq!(Shape { path_mtu: 1500, super_frames: true }.link_mtu(), 65000);
+        let link_mtu = |super_frames, wire_mtu| Shape { path_mtu: 1450, super_frames, wire_mtu }.link_mtu();
+        assert_eq!((link_mtu(false, 0), link_mtu(false, 1500)), (1450, 1500));
+        assert_eq!((link_mtu(true, 0), link_mtu(true, 1500)), (65000, 65000));
     }
 }

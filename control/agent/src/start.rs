@@ -68,7 +68,8 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     }
     let mut netlink = Netlink::open()?;
     let uplink_link = config.network.uplink.as_deref().map(|name| uplink::find(&mut netlink, name)).transpose()?;
-    let wanted = wanted_shape(&config, pod_mtu(&config, &mut netlink, uplink_link.as_ref())?);
+    let path_mtu = pod_mtu(&config, &mut netlink, uplink_link.as_ref())?;
+    let wanted = wanted_shape(&config, path_mtu, uplink_link.as_ref());
     let host_port = HostPort::create(&mut netlink, wanted, &config.run_dir)?;
     let (host_port, shape) = match join(&dataplane, &mut netlink, host_port) {
         Ok(joined) => joined,
@@ -115,11 +116,12 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
 }
 
 /// In native mode a veth peer loses its segmentation offload, so there are no super-frames to make room for.
-fn wanted_shape(config: &Config, path_mtu: u16) -> Shape {
+fn wanted_shape(config: &Config, path_mtu: u16, uplink: Option<&Link>) -> Shape {
     let super_frames = config.super_frames == SuperFrames::Auto
         && config.features.multi_buffer == Switchable::Auto
         && config.xdp_mode != XdpMode::Native;
-    Shape { path_mtu, super_frames }
+    let wire_mtu = uplink.map_or(0, |link| u16::try_from(link.mtu).unwrap_or(u16::MAX));
+    Shape { path_mtu, super_frames, wire_mtu }
 }
 
 /// The path MTU of pods: what is asked for, if the uplink takes it, else what the uplink and the tunnel leave.

@@ -4,7 +4,9 @@
 //! The device stays the kernel's. The program takes what the tables claim, once they are published; packets that are sent
 //! by the switch leave by its sockets.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +26,7 @@ use crate::agent::Agent;
 use crate::config::Network;
 use crate::dataplane::{Dataplane, UplinkBinding};
 use crate::generations::Surroundings;
+use crate::readiness::Condition;
 
 /// The first port of the uplink's queues: behind those of pods.
 const FIRST_PORT: u16 = sluice_ebpf::MAX_PORTS as u16;
@@ -40,6 +43,8 @@ pub(crate) struct Uplink {
     ports: Vec<PortId>,
     program: sluice_ebpf::Uplink,
     attachment: Mutex<Option<UplinkAttachment>>,
+    /// Ports of Services that the node's own connections are kept from, and stay so until it is started anew.
+    reserved: Mutex<BTreeSet<u16>>,
 }
 
 /// Looks the device up.
@@ -82,6 +87,7 @@ impl Uplink {
             ports: Vec::new(),
             program,
             attachment: Mutex::new(None),
+            reserved: Mutex::default(),
         };
         let queues = link.rx_queues.clamp(1, sluice_ebpf::MAX_QUEUES);
         if link.rx_queues > queues {
@@ -95,10 +101,18 @@ impl Uplink {
         let bound = (0..queues).try_for_each(|queue| {
             let id = PortId(FIRST_PORT + u16::try_from(queue).unwrap_or(0));
             let binding = UplinkBinding { id, link: link.index, queue };
-            dataplane.add_uplink_port(binding, |socket| uplink.program.register(&attachment, queue, socket))?;
-            uplink.ports.push(id);
-            anyhow::Ok(())
+            match dataplane.add_uplink_port(binding, |socket| uplink.program.register(&attachment, queue, socket)) {
+                Ok(()) => uplink.ports.push(id),
+                // The kernel tells how many queues a device may have; not all need be in use, and those that are come first.
+                Err(error) if queue > 0 => {
+                    info!(device = uplink.name, queue, %error, "a queue of the uplink is not served; it is taken to be out of use");
+                    return ControlFlow::Break(Ok(()));
+                }
+                Err(error) => return ControlFlow::Break(Err(anyhow::Error::from(error))),
+            }
+            ControlFlow::Continue(())
         });
+        let bound = bound.break_value().unwrap_or(Ok(()));
         if let Err(error) = bound {
             uplink.program.detach(attachment);
             uplink.ports.iter().for_each(|port| drop(dataplane.remove_port(*port)));
@@ -109,19 +123,21 @@ impl Uplink {
     }
 
     /// The queues as the tables know them.
-    fn ports(&self, mac: MacAddr, dataplane: &Dataplane) -> Vec<UplinkPort> {
+    fn ports(&self, facts: &UnderlayFacts, dataplane: &Dataplane) -> Vec<UplinkPort> {
+        let path_mtu = u16::try_from(facts.mtu).unwrap_or(u16::MAX);
         let port = |id: &PortId| UplinkPort {
             port: *id,
             worker: dataplane.worker_for(*id),
-            mac,
-            path_mtu: self.mtu,
-            max_l3_len: u32::from(self.mtu),
+            mac: facts.mac,
+            path_mtu,
+            max_l3_len: u32::from(path_mtu),
         };
         self.ports.iter().map(port).collect()
     }
 
     /// Takes what `claims` say from now on: those of the generation published last.
     pub(crate) fn claim(&self, claims: &Claims) {
+        self.reserve(claims);
         if let Err(error) = self.program.claim(claims) {
             error!(%error, device = self.name, "what the uplink takes is not as the tables say");
         }
@@ -130,6 +146,19 @@ impl Uplink {
     /// Whether a port is one of its queues'.
     pub(crate) fn has_port(&self, id: PortId) -> bool {
         self.ports.contains(&id)
+    }
+
+    /// Keeps the node's own connections from ports that are claimed: their answers would be taken.
+    fn reserve(&self, claims: &Claims) {
+        let mut reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner);
+        for claimed in &claims.ports {
+            if !reserved.insert(claimed.port) {
+                continue;
+            }
+            if let Err(error) = reserved_ports::reserve(claimed.port, claimed.port) {
+                warn!(%error, port = claimed.port, "a connection of the node itself may get this port, which is a Service's");
+            }
+        }
     }
 
     /// What the program counted, by name.
@@ -166,7 +195,7 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
     let Some(uplink) = &agent.uplink else { return Ok(Surroundings { addresses, ..Surroundings::default() }) };
     // Not by our own routes into the host port: those are for the node's programs, and lead here again.
     let facts = netlink.underlay_without(uplink.link, &[], Some(agent.host_port.stack_end))?;
-    let uplinks = uplink.ports(facts.mac, &agent.dataplane);
+    let uplinks = uplink.ports(&facts, &agent.dataplane);
     let mut routers: Vec<IpAddr> = facts.routes.iter().filter_map(|route| router(route.hop)).collect();
     routers.sort_unstable();
     routers.dedup();
@@ -175,7 +204,7 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
 
 fn is_reachable(address: &IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
+        IpAddr::V4(v4) => !v4.is_loopback(),
         IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
     }
 }
@@ -244,8 +273,8 @@ impl Follower {
     fn run(mut self, stop: &AtomicBool) {
         let mut changed = true;
         while !stop.load(Ordering::Relaxed) {
-            if changed && let Err(error) = self.take_over() {
-                warn!(%error, "the kernel's routes and neighbours cannot be read; those before stay in force");
+            if changed {
+                self.follow_uplink();
             }
             self.resolve();
             self.sleep();
@@ -276,7 +305,23 @@ impl Follower {
 
     fn concerns(&self, changes: &sluice_host::Changes) -> bool {
         let uplink = self.agent.uplink.as_ref();
-        !changes.addresses.is_empty() || changes.lost || uplink.is_some_and(|uplink| changes.concern(uplink.link))
+        // A route by another device takes its part out of those by the uplink.
+        let routes = !changes.routes.is_empty() && uplink.is_some();
+        routes
+            || !changes.addresses.is_empty()
+            || changes.lost
+            || uplink.is_some_and(|uplink| changes.concern(uplink.link))
+    }
+
+    /// Takes over what has changed. A device that is gone took sockets and program along, and only a new process binds the one that
+    /// comes in its place.
+    fn follow_uplink(&mut self) {
+        let Err(error) = self.take_over() else { return self.agent.readiness.met(Condition::Uplink) };
+        warn!(%error, "what the kernel says of the way out cannot be read; what it said before stays in force");
+        if let Some(uplink) = &self.agent.uplink {
+            let reason = format!("uplink {}: {error}; restart sluiced when it is there", uplink.name);
+            self.agent.readiness.unmet_because(Condition::Uplink, reason);
+        }
     }
 
     /// Publishes tables of what has changed.

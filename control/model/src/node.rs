@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use sluice_tables::{Family, tunnel_mac};
+use sluice_tables::{Family, GATEWAY_IPV4, tunnel_mac};
 use sluice_wire::MacAddr;
 
 use crate::check::Check;
@@ -71,10 +71,11 @@ impl Node {
     }
 
     /// Every address that counts as the node's: those in the pod network, those of its status, and `live` ones, which
-    /// its own stack has. Those that no other host could reach are left out.
+    /// its own stack has. Of those that no other host could reach only link-local ones of IPv4 are among them: pods reach what
+    /// a node serves there, as a DNS cache.
     pub fn all_addresses(&self, live: &[IpAddr]) -> BTreeSet<IpAddr> {
         let all = self.own_addresses().into_iter().chain(self.addresses()).chain(live.iter().copied());
-        all.filter(|address| is_reachable(*address)).collect()
+        all.filter(|address| is_reachable(*address) || is_link_local_v4(*address)).collect()
     }
 
     /// All addresses of its status: those inside the cluster first.
@@ -174,6 +175,11 @@ fn check_addresses(check: &mut Check, status: &raw::NodeStatus, kind: &str) -> V
         addresses.extend(check.reachable(field, entry.address.as_deref()));
     }
     addresses
+}
+
+/// Whether a node may serve pods at a link-local address of IPv4; the gateway's is the switch's.
+fn is_link_local_v4(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_link_local() && v4 != GATEWAY_IPV4)
 }
 
 /// Whether a host on another link can be reached at the address.

@@ -16,6 +16,7 @@ mod driver;
 mod encapsulations;
 mod external;
 mod fragments;
+mod node_itself;
 mod objects;
 mod outage;
 mod overlay;

@@ -1,0 +1,106 @@
+//! What concerns the nodes' own addresses and devices: Services that lead to a node, addresses that are a node's and a
+//! Service's, an uplink that changes.
+
+use serde_json::json;
+use sluice_host::{LinkChange, Netlink};
+use sluice_lab::UPLINK;
+use sluice_netns::wait_for;
+
+use crate::driver::Cluster;
+use crate::objects::{Endpoint, PORT, frontends, node_port_service, service, with_endpoints};
+use crate::place::Place;
+use crate::server::Server;
+use crate::services::{both, serve_web};
+
+#[test]
+fn a_service_whose_endpoint_is_a_node_is_reached_from_everywhere_and_from_that_node() {
+    let cluster = Cluster::up("tonode");
+    let node = cluster.node("node-a");
+    let _server = Server::start(&node, PORT);
+    let service = node_port_service("api", 40, 30040, &json!({}));
+    cluster.apply("api", &with_endpoints(service, &[Endpoint::ready(&node, "node-a")]));
+    let inside = [cluster.pod("client"), cluster.pod("other"), cluster.node("node-a"), cluster.node("node-b")];
+    for (family, to) in frontends(40, 80).into_iter().enumerate() {
+        for place in &inside {
+            assert_eq!(place.await_tcp(to).server, "node-a", "{} to {to}", place.name);
+            assert_eq!(place.udp(to, 100).server, "node-a", "{} to {to}", place.name);
+        }
+        for through in ["node-a", "node-b"] {
+            let to = cluster.node(through).at(30040)[family];
+            assert_eq!(cluster.outside().await_tcp(to).server, "node-a", "the outside to {to}");
+        }
+    }
+}
+
+/// As some write it for load balancers that the nodes themselves play.
+#[test]
+fn nodes_addresses_as_those_of_a_load_balancer_cut_nobody_off() {
+    let cluster = Cluster::up("lbnode");
+    let (pods, _servers) = serve_web(&cluster);
+    let (here, there) = (cluster.node("node-a"), cluster.node("node-b"));
+    let ingress: Vec<_> = here.addresses.iter().chain(&there.addresses).map(|ip| json!({ "ip": ip })).collect();
+    let mut balancer = service("web", 41, &json!({ "type": "LoadBalancer", "allocateLoadBalancerNodePorts": false }));
+    balancer["status"] = json!({ "loadBalancer": { "ingress": ingress } });
+    cluster.apply("web", &with_endpoints(balancer, &both(&pods)));
+    let outside = cluster.outside();
+    for node in [&here, &there] {
+        for to in node.at(80) {
+            for place in [&outside, &cluster.pod("client")] {
+                assert!(place.await_tcp(to).server.starts_with("web-"), "{} to {to}", place.name);
+            }
+        }
+    }
+    for (to, other) in there.addresses.into_iter().zip(cluster.pod("other").addresses) {
+        assert!(here.pings(to, 3), "the node to the other node, {to}");
+        assert!(here.pings(other, 3), "the node to a pod there, {other}");
+        assert!(cluster.pod("client").pings(other, 3), "a pod to a pod there, {other}");
+    }
+}
+
+fn uplink_mtu(node: &Place, mtu: u32) {
+    let mut netlink = Netlink::open_in(&node.netns).expect("netlink");
+    let link = netlink.link_by_name(UPLINK).expect("the node has one").index;
+    netlink.set_link(link, &LinkChange { mtu: Some(mtu), ..LinkChange::default() }).expect("an MTU can be set");
+}
+
+#[test]
+fn an_uplink_whose_mtu_is_lowered_makes_pods_send_less() {
+    let cluster = Cluster::up("lower");
+    let (client, web) = (cluster.pod("client"), cluster.pod("web-b"));
+    let _server = Server::start(&web, PORT);
+    for to in web.at(PORT) {
+        client.await_tcp(to);
+    }
+    // On both: a device drops what is longer than its own MTU.
+    for node in ["node-a", "node-b"] {
+        uplink_mtu(&cluster.node(node), 1400);
+    }
+    for to in web.at(PORT) {
+        let mut connection = client.connect(to).unwrap_or_else(|error| panic!("{to}: {error}"));
+        wait_for(&format!("a long message to come back from {to}"), || {
+            connection.exchange(&[7; 20_000]).ok().or_else(|| {
+                connection = client.connect(to).ok()?;
+                None
+            })
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn a_node_whose_uplink_is_gone_says_that_it_is_not_ready() {
+    let cluster = Cluster::up("gone");
+    let node = cluster.node("node-b");
+    assert_eq!(cluster.status("node-b")["ready"], true);
+    let mut netlink = Netlink::open_in(&node.netns).expect("netlink");
+    let link = netlink.link_by_name(UPLINK).expect("the node has one").index;
+    netlink.delete_link(link).expect("a veth can be deleted");
+    let reason = wait_for("the agent to miss its uplink", || {
+        let status = cluster.status("node-b");
+        status["notReadyBecause"][0].as_str().map(str::to_owned)
+    })
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert!(reason.contains(UPLINK) && reason.contains("restart sluiced"), "{reason}");
+    // Pods of the node go on.
+    assert!(cluster.pod("other").pings(cluster.pod("vault").addresses[0], 3));
+}
