@@ -1,8 +1,8 @@
-//! Fragments of a few datagrams in any order, by every way in; none of those that wait is forgotten.
+//! Fragments in any order, overlapping and lying, into a node with something of everything. Input: a script.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sluice_world::any_world::{Meaning, exercise};
+use sluice_world::script::{Focus, exercise};
 
-fuzz_target!(|input: &[u8]| exercise(input, Meaning::Fragments));
+fuzz_target!(|input: &[u8]| exercise(Focus::Fragments, input));

@@ -21,7 +21,6 @@
 
 pub mod aftermath;
 pub mod any_bytes;
-pub mod any_world;
 mod clock;
 pub mod cluster;
 pub mod cluster_switch;

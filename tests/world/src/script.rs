@@ -157,7 +157,7 @@ impl<'d> Script<'d> {
             }
         };
         made.unwrap_or_else(|| match focus {
-            Focus::Decapsulation => frames.from_peer(bytes),
+            Focus::Decapsulation => frames.arrival(bytes),
             _ => frames.flow(bytes),
         })
     }

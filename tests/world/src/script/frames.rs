@@ -65,7 +65,7 @@ impl Frames {
     }
 
     /// A packet out of a tunnel, or what comes over the uplink besides.
-    pub(super) fn from_peer(&self, bytes: &mut Bytes<'_>) -> (From, Vec<u8>) {
+    pub(super) fn arrival(&self, bytes: &mut Bytes<'_>) -> (From, Vec<u8>) {
         let from = bytes.one_of(&[From::Peer(1), From::Peer(2), From::Peer(1), From::Outside]);
         self.flow_from(from, bytes)
     }

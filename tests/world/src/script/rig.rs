@@ -10,6 +10,7 @@ use sluice_path::{
     Checksum, Counts, DropReason, PARKED, Packet, Path, PathConfig, Release, Shared, SharedConfig, Verdict,
 };
 use sluice_tables::{PortId, Tables, WorkerId};
+use sluice_wire::MacAddr;
 
 use super::mutate::INNER;
 use super::sound::{Arrived, Sent, check, transport_is_right};
@@ -114,7 +115,8 @@ impl Rig {
         let inner = if is_tunnel { given.frame.get(INNER - 14..) } else { None };
         // In a tunnel with options nothing is found here, and nothing is asked.
         let right = transport_is_right(inner.unwrap_or(&given.frame), true) == Some(true);
-        let arrived = Arrived { port: given.port, right };
+        let source = given.frame.get(6..12).and_then(|mac| mac.try_into().ok()).map(MacAddr);
+        let arrived = Arrived { port: given.port, source, right };
         Chain { arrived, room, start, head_len: head.len(), tail: tail.to_vec() }
     }
 
