@@ -51,9 +51,13 @@ pub(crate) fn take(
         return false;
     }
     let translated = is_translated(known.flags);
-    packet.strip(usize::from(plain.inner));
-    let checksum = write::inner(packet, plain, translated.then_some(&known));
-    let verdict = lane.write(packet, plain, checksum);
+    if plain.inner != 0 {
+        packet.strip(usize::from(plain.inner));
+    }
+    let head = packet.head_mut();
+    let checksum = write::inner(head, plain, translated.then_some(&known));
+    lane.address(head);
+    let verdict = lane.leave(packet, plain, checksum);
     packet.cut(None);
     packet.decide(verdict);
     counts.received += 1;

@@ -83,17 +83,22 @@ impl Lane<'_> {
         }
     }
 
-    /// Addresses the packet, whose transport checksum is in the state `checksum`, and puts the tunnel's headers before it.
+    /// Writes the MACs of a packet that needs nothing in front of it.
     #[inline(always)]
-    pub(super) fn write(&self, packet: &mut Packet<'_>, plain: &Plain, checksum: Checksum) -> Verdict {
+    pub(super) fn address(&self, head: &mut [u8]) {
+        if let Lane::Port(_, face) = self
+            && let Some(head) = head.first_chunk_mut::<14>()
+        {
+            head[..8].copy_from_slice(&face.to[0].to_ne_bytes());
+            head[6..].copy_from_slice(&face.to[1].to_ne_bytes());
+        }
+    }
+
+    /// Puts the tunnel's headers before a packet that goes into one; `checksum` is the state of its transport checksum.
+    #[inline(always)]
+    pub(super) fn leave(&self, packet: &mut Packet<'_>, plain: &Plain, checksum: Checksum) -> Verdict {
         match *self {
-            Lane::Port(port, face) => {
-                if let Some(head) = packet.head_mut().first_chunk_mut::<14>() {
-                    head[..8].copy_from_slice(&face.to[0].to_ne_bytes());
-                    head[6..].copy_from_slice(&face.to[1].to_ne_bytes());
-                }
-                Verdict::Forward { port, checksum }
-            }
+            Lane::Port(port, _) => Verdict::Forward { port, checksum },
             Lane::Tunnel(port, _, wrapping) => {
                 wrap(packet, plain, wrapping);
                 let checksum = match checksum {

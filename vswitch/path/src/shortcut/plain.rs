@@ -214,8 +214,9 @@ fn plain_ip(frame: &[u8; 34], total_len: usize) -> Option<u16> {
     for word in words {
         sum += u64::from(u32::from_ne_bytes(*word));
     }
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    // At most 0x4_ffff_fffb: after the first fold 0x5_fffe, after the second 0x1_0004.
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     // All ones in either byte order; it is never 0, the version being none.
     if sum == 0xffff { Some(ip_len) } else { None }

@@ -4,17 +4,16 @@ use sluice_connections::Known;
 use sluice_wire::{protocol, tcp, udp};
 
 use super::Plain;
+use crate::Checksum;
 use crate::translate::{add, updated};
-use crate::{Checksum, Packet};
 
 /// Where the transport header is.
 const L4: usize = 34;
 
-/// Makes the packet one of what `known` becomes, if it is translated, and takes a hop. Returns the state of the transport's
+/// Makes the packet in `head` one of what `known` becomes, if it is translated, and takes a hop. Returns the state of the transport's
 /// checksum.
 #[inline(always)]
-pub(super) fn inner(packet: &mut Packet<'_>, plain: &Plain, known: Option<&Known<'_>>) -> Checksum {
-    let head = packet.head_mut();
+pub(super) fn inner(head: &mut [u8], plain: &Plain, known: Option<&Known<'_>>) -> Checksum {
     let offset = if plain.protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
     let at = L4 + offset;
     // Reading has seen to it that both are there.
@@ -64,7 +63,8 @@ const fn a_hop_less(checksum: u16) -> u16 {
 fn pseudo(plain: &Plain) -> u16 {
     let halves = (plain.addresses & 0xffff_ffff) + (plain.addresses >> 32);
     let sum = halves + u64::from(plain.protocol) + u64::from(plain.ip_len - 20);
-    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    // At most 0x2_0001_00fd: after the first fold 0x3_0000, after the second 0x1_0002.
+    let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
 }
