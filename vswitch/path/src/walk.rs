@@ -306,7 +306,7 @@ impl Path {
         let (client, target) = match &kept {
             Some((connection, target)) => match Client::of_connection(tables, connection) {
                 Ok(client) => (client, *target),
-                Err(gone) => return Err(self.cut(&kept, counts, gone).into()),
+                Err(gone) => return Err(self.cut_gone(&kept, counts, gone).into()),
             },
             None => {
                 origin::answer(tables, head, &look.arrival)?;
@@ -320,7 +320,7 @@ impl Path {
         }
         let routes = match route::run(tables, &client, &target) {
             Ok(routes) => routes,
-            Err(gone @ Refusal::Tell(DropReason::NoSuchPod, _)) => return Err(self.cut(&kept, counts, gone).into()),
+            Err(gone @ Refusal::Tell(DropReason::NoSuchPod, _)) => return Err(self.cut_gone(&kept, counts, gone).into()),
             Err(refusal) => return Err(refusal.into()),
         };
         if let Some((connection, _)) = kept {
@@ -366,6 +366,13 @@ impl Path {
             self.remove(connection, counts);
         }
         refusal
+    }
+
+    /// The same for one whose end has gone; but one of the process before is left until it has been decided in this, whose tables
+    /// may not have all pods again yet.
+    fn cut_gone(&self, kept: &Option<(Connection, Target)>, counts: &mut Counts, refusal: Refusal) -> Refusal {
+        let adopted = kept.as_ref().is_some_and(|(connection, _)| connection.generation == Connection::UNDECIDED);
+        if adopted { refusal } else { self.cut(kept, counts, refusal) }
     }
 
     fn remove(&self, connection: &Connection, counts: &mut Counts) {

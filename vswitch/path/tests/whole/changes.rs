@@ -147,6 +147,33 @@ fn a_connection_of_a_pod_that_has_gone_is_removed_by_the_next_packet() {
     }
 }
 
+/// A process that is started again takes its pods over one by one.
+#[test]
+fn a_connection_of_the_process_before_waits_for_its_pods_to_be_taken_over() {
+    let config = sluice_path::SharedConfig::default();
+    let words = sluice_connections::Table::words(&config.connections);
+    let memory: Vec<_> = (0..words).map(|_| std::sync::atomic::AtomicU64::new(0)).collect();
+    let memory: &'static [_] = memory.leak();
+    let begin = |pods: Vec<End>| {
+        let mut bed = Bed::new(Setup { pods, services: vec![service(TCP, &[(B, 8080)])], ..Setup::default() });
+        bed.compare_no_longer();
+        let table = sluice_connections::Table::over(memory, config.connections).expect("enough memory").table;
+        let shared = std::sync::Arc::new(sluice_path::Shared::over(table, config));
+        bed.path = sluice_path::Path::new(PathConfig::default(), shared);
+        bed
+    };
+    let mut before = begin(vec![A, B]);
+    before.send(A, &up(false, A, VIP).tcp(&Segment::syn(1000, 80), b""));
+    drop(before);
+    let mut bed = begin(vec![A]);
+    let data = up(false, A, VIP).tcp(&Segment::data(1000, 80), b"x");
+    bed.expect_refusal(A, &data, DropReason::NoSuchPod);
+    bed.change(|setup| setup.pods.push(B));
+    bed.change(|setup| setup.services[0].cluster.push((FAR, 1)));
+    assert_eq!(port_of(bed.send(A, &data)), 8080);
+    assert_eq!((bed.counts.connections_new, bed.counts.connections_gone), (0, 0));
+}
+
 #[test]
 fn traffic_policy_edits_cut_nothing() {
     for change in [
