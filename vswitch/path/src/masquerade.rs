@@ -84,7 +84,7 @@ fn is_hidden(draft: &Draft<'_, '_>) -> bool {
     let masquerade = &tables.node().masquerade;
     let by_route = match routes.there {
         // The answer has to come back here, or nobody turns the backend's address into the Service's again.
-        Egress::Uplink if target.service => true,
+        Egress::Uplink if target.service || client.origin == Origin::Host => true,
         Egress::Uplink => client.origin == Origin::Pod && masquerade.outside && !masquerade.excludes(target.address),
         // A peer takes from this node what is from its pods and from its address.
         Egress::Tunnel(_) | Egress::Direct(_) => {

@@ -76,17 +76,23 @@ fn to_peer(tables: &Tables, client: &Client<'_>, target: &Target, egress: Egress
 }
 
 /// To an address that is neither a pod's nor this node's. What the host sent is not for the host, so it has no way there
-/// unless a Service made it one.
+/// unless a Service made it one, or has the address at another port: the node's own stack is led here for all of it. Not whom
+/// it forwards for, or packets from outside would go round in circles.
 fn beyond(tables: &Tables, client: &Client<'_>, target: &Target) -> Result<Egress, Refusal> {
     match client.origin {
         Origin::Uplink if !target.service => Err(Refusal::NotOurs),
         _ if is_martian(target.address) => Err(DropReason::Martian.into()),
         Origin::Tunnel(_) => Err(NO_NETWORK),
-        Origin::Host if !target.service => Err(NO_NETWORK),
+        Origin::Host if !target.service && !(is_shared(tables, target) && client.is_node(tables)) => Err(NO_NETWORK),
         _ if tables.uplink().is_some() => Ok(Egress::Uplink),
         Origin::Pod => tables.host_port().map(|port| Egress::Port(port.id)).ok_or(NO_NETWORK),
         _ => Err(NO_NETWORK),
     }
+}
+
+/// Whether a Service has the address but somebody else may be behind this port of it. A ClusterIP is nobody else's.
+fn is_shared(tables: &Tables, target: &Target) -> bool {
+    tables.services().is_external(target.address) && !tables.services().is_internal(target.address)
 }
 
 /// The way of replies: to where the first packet came from.

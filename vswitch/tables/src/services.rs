@@ -101,6 +101,8 @@ pub struct Services {
     node_ports: HashMap<(Family, u16, u8), ServiceId, Seeded>,
     node_port_addresses: HashSet<IpAddr, Seeded>,
     cluster_ips: HashSet<IpAddr, Seeded>,
+    /// Addresses of load balancers and external IPs.
+    external: HashSet<IpAddr, Seeded>,
     ranges: Prefixes<()>,
     /// The ranges as given, for [`crate::Claims`] and the checks.
     cidrs: Vec<ipnet::IpNet>,
@@ -121,6 +123,7 @@ impl Services {
             node_ports: HashMap::with_hasher(seeded(seed)),
             node_port_addresses: HashSet::with_hasher(seeded(seed)),
             cluster_ips: HashSet::with_hasher(seeded(seed)),
+            external: HashSet::with_hasher(seeded(seed)),
             ranges: Prefixes::default(),
             cidrs: Vec::new(),
         }
@@ -198,6 +201,13 @@ impl Services {
     #[inline]
     pub fn is_internal(&self, address: IpAddr) -> bool {
         self.cluster_ips.contains(&address) || self.ranges.get(address).is_some()
+    }
+
+    /// Whether a Service has `address` as a load balancer's or an external IP, at any port. Somebody else may be reached at
+    /// the other ports.
+    #[must_use]
+    pub fn is_external(&self, address: IpAddr) -> bool {
+        self.external.contains(&address)
     }
 
     /// The ranges that ClusterIPs are taken from, in the order given.

@@ -43,6 +43,29 @@ fn ping_to_the_outside_is_masqueraded_by_its_identifier() {
     }
 }
 
+/// An address may be shared: the API server's, a peer's, a router's.
+#[test]
+fn a_load_balancers_address_is_somebody_elses_at_the_ports_that_no_service_has() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup { services: vec![service(UDP, &[(B, 8080)])], ..Setup::default() });
+        let node = ip(v6, (HOST.mac, sluice_tables::GATEWAY_MAC), UPLINK, BALANCER);
+        for (from, request) in [(A, up(v6, A, BALANCER)), (HOST, up(v6, HOST, BALANCER)), (HOST, node)] {
+            assert_eq!(bed.send(from, &request.udp(1000, 80, b"q")).port(), B.port, "the Service's");
+            let frame = bed.send(from, &request.udp(1000, 6443, b"q")).frame();
+            let (port, _) = ports(&frame);
+            assert_eq!(frame, outgoing(v6, UPLINK, BALANCER).udp(port, 6443, b"q"));
+            assert!((61_000..=65_535).contains(&port));
+            let reply = incoming(v6, BALANCER, UPLINK).udp(6443, port, b"a");
+            assert_eq!(bed.send(UPLINK, &reply).port(), from.port);
+            assert_eq!(bed.send(from, &request.echo_request(7, 1, b"data")).port(), UPLINK.port);
+        }
+        // But not for whom the node forwards: the router would send it here again.
+        let forwarded = ip(v6, (HOST.mac, sluice_tables::GATEWAY_MAC), OUTSIDE, BALANCER);
+        bed.expect_refusal(HOST, &forwarded.udp(1000, 6443, b"q"), DropReason::NoRoute);
+        bed.expect_refusal(HOST, &up(v6, HOST, OUTSIDE).udp(1000, 6443, b"q"), DropReason::NoRoute);
+    }
+}
+
 #[test]
 fn two_pods_with_one_port_are_told_apart() {
     let mut bed = Bed::new(Setup::default());

@@ -162,9 +162,11 @@ impl ServicesBuilder {
             IpAddr::V4(v4) => self.services.v4.insert(key_v4(v4.into(), key.port, key.protocol), target),
             IpAddr::V6(v6) => self.services.v6.insert(key_v6(v6.into(), key.port, key.protocol), target),
         };
-        if kind == FrontendKind::ClusterIp {
-            self.services.cluster_ips.insert(key.address);
-        }
+        match kind {
+            FrontendKind::ClusterIp => self.services.cluster_ips.insert(key.address),
+            FrontendKind::LoadBalancer | FrontendKind::ExternalIp => self.services.external.insert(key.address),
+            FrontendKind::NodePort => false,
+        };
         Ok(())
     }
 
