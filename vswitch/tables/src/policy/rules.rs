@@ -1,5 +1,6 @@
 //! What one direction of one pod allows.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
@@ -15,10 +16,16 @@ use crate::prefixes::Prefixes;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     any: Ports,
-    by_identity: HashMap<Identity, Ports, Seeded>,
-    by_address: HashMap<IpAddr, Ports, Seeded>,
+    /// The sets of ports that the maps speak of, each once, ordered. A pod may know thousands of identities but few sets, and
+    /// each pod has maps of its own: they are to be small, as every first packet meets others.
+    sets: Box<[Ports]>,
+    by_identity: HashMap<Identity, Set, Seeded>,
+    by_address: HashMap<IpAddr, Set, Seeded>,
     by_block: Prefixes<Ports>,
 }
+
+/// Position of a set of ports in `Rules::sets`.
+type Set = u32;
 
 impl Eq for Rules {}
 
@@ -30,9 +37,14 @@ impl Rules {
         self.any.allow(protocol, port)
             || identity
                 .and_then(|identity| self.by_identity.get(&identity))
-                .is_some_and(|ports| ports.allow(protocol, port))
-            || self.by_address.get(&peer).is_some_and(|ports| ports.allow(protocol, port))
+                .is_some_and(|set| self.set_allows(*set, protocol, port))
+            || self.by_address.get(&peer).is_some_and(|set| self.set_allows(*set, protocol, port))
             || self.by_block.get(peer).is_some_and(|ports| ports.allow(protocol, port))
+    }
+
+    #[inline]
+    fn set_allows(&self, set: Set, protocol: u8, port: u16) -> bool {
+        self.sets.get(set as usize).is_some_and(|ports| ports.allow(protocol, port))
     }
 
     /// Whether nothing at all is allowed.
@@ -95,8 +107,20 @@ impl RulesBuilder {
     #[must_use]
     pub fn build(self) -> Rules {
         let Self { any, by_identity, by_address, blocks } = self;
-        Rules { any, by_identity, by_address, by_block: resolve(&blocks) }
+        let distinct: BTreeSet<&Ports> = by_identity.values().chain(by_address.values()).collect();
+        let sets: Vec<Ports> = distinct.into_iter().cloned().collect();
+        let (by_identity, by_address) = (by_set(by_identity, &sets), by_set(by_address, &sets));
+        Rules { any, sets: sets.into(), by_identity, by_address, by_block: resolve(&blocks) }
     }
+}
+
+/// The same map with the position of each value in `sets`, which has them all. More than 2^32 would not fit in memory.
+fn by_set<K: core::hash::Hash + Eq>(map: HashMap<K, Ports, Seeded>, sets: &[Ports]) -> HashMap<K, Set, Seeded> {
+    let hasher = *map.hasher();
+    let mut by_set = HashMap::with_capacity_and_hasher(map.len(), hasher);
+    let position = |ports: &Ports| sets.binary_search(ports).ok().and_then(|position| Set::try_from(position).ok());
+    by_set.extend(map.into_iter().filter_map(|(key, ports)| Some((key, position(&ports)?))));
+    by_set
 }
 
 /// A key that is allowed nothing is left out, so that rules are equal if they allow the same in the same way.
