@@ -9,7 +9,7 @@ use fixture::numbered;
 use loom::sync::Arc;
 use loom::thread;
 use sluice_connections::{
-    Action, Affinity, Config, Connection, New, Owner, Refused, Segment, State, Table, Tick, Timeouts,
+    Action, Affinity, Config, Connection, New, Owner, Refused, Segment, State, Table, Tick, Timeouts, Tuple,
 };
 
 /// Runs `scene` in every interleaving with at most `interruptions` of running threads.
@@ -129,6 +129,92 @@ fn a_look_up_sees_the_old_or_the_new_decision() {
             "torn: {found:?}"
         );
         writer.join().expect("the writer gets through");
+    });
+}
+
+/// A tuple as a view is asked for it: addresses, ports, protocol.
+fn words(tuple: &Tuple) -> (u64, u32, u8) {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (tuple.source, tuple.destination) else { panic!("IPv4") };
+    let addresses = u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
+    (addresses, u32::from(tuple.source_port) << 16 | u32::from(tuple.destination_port), tuple.protocol)
+}
+
+/// What a view says of the original direction: what packets become, and what was decided.
+fn known(table: &Table, new: &New) -> Option<((u64, u32), (u32, u32, u16))> {
+    let (addresses, ports, protocol) = words(&new.original);
+    let view = table.view();
+    let (entry, _) = view.probe(view.hash(addresses, ports, protocol));
+    let known = view.at(entry, (addresses, ports, protocol))?;
+    Some(((known.addresses, known.ports), (known.egress, known.generation, known.flags)))
+}
+
+fn known_whole(number: u32) -> Option<((u64, u32), (u32, u32, u16))> {
+    let New { reply, actions, generation, flags, .. } = whole(number);
+    let (addresses, ports, _) = words(&reply.reversed());
+    Some(((addresses, ports), (actions[0].egress, generation, flags)))
+}
+
+#[test]
+fn a_view_sees_all_of_a_connection_or_nothing_while_it_is_replaced() {
+    in_every_order(2, || {
+        let table = table();
+        let first = table.insert(&whole(1), Tick(0)).expect("room for one");
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                assert!(table.remove(&first));
+                // Takes the record that has just been given back.
+                table.insert(&whole(2), Tick(0)).expect("room again");
+            })
+        };
+        for number in [1, 2] {
+            let seen = known(&table, &whole(number));
+            assert!(seen.is_none() || seen == known_whole(number), "torn: {seen:?}");
+        }
+        writer.join().expect("the writer gets through");
+        assert_eq!((known(&table, &whole(1)), known(&table, &whole(2))), (None, known_whole(2)));
+    });
+}
+
+#[test]
+fn a_view_sees_the_old_or_the_new_decision_or_leaves_it_to_the_look_up() {
+    in_every_order(3, || {
+        let table = table();
+        let first = table.insert(&whole(1), Tick(0)).expect("room for one");
+        let writer = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || {
+                let New { actions, flags, generation, .. } = whole(2);
+                assert!(table.redecide(&first, actions, flags, generation));
+            })
+        };
+        let becomes = |number: u32| known_whole(number).map(|(becomes, _)| becomes);
+        let decided = |number: u32| known_whole(number).map(|(_, decided)| decided);
+        if let Some((addresses, decision)) = known(&table, &whole(1)) {
+            assert_eq!(Some(addresses), becomes(1));
+            assert!(Some(decision) == decided(1) || Some(decision) == decided(2), "torn: {decision:?}");
+        }
+        writer.join().expect("the writer gets through");
+        assert_eq!(known(&table, &whole(1)).map(|(_, decision)| decision), decided(2));
+    });
+}
+
+#[test]
+fn a_packet_that_a_view_knows_and_a_sweep_agree_on_who_came_first() {
+    in_every_order(3, || {
+        let table = table();
+        table.insert(&whole(1), Tick(0)).expect("room for one");
+        let sweeper = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || table.sweep(Tick(100), 3).expired)
+        };
+        let key = words(&whole(1).original);
+        let view = table.view();
+        let (entry, _) = view.probe(view.hash(key.0, key.1, key.2));
+        let observed = view.at(entry, key).is_some_and(|known| known.observe(Segment::Other, Tick(100)));
+        let expired = sweeper.join().expect("the sweeper gets through");
+        assert_eq!(observed, expired == 0, "only one of them can have had it");
+        assert_eq!((table.len(), find(&table, &whole(1)).is_some()), (1 - expired, expired == 0));
     });
 }
 
