@@ -26,6 +26,9 @@ pub(super) const REMOTE_SERVICE: u32 = 1;
 /// The pod of this node that is [`LOCAL_SERVICE`]'s endpoint, and the other end of local connections.
 pub(super) const SERVER: u32 = 0;
 
+/// Sets of labels that pods of the cluster have.
+const IDENTITIES: u32 = 1000;
+
 /// Endpoints of each Service but [`LOCAL_SERVICE`].
 const ENDPOINTS: u32 = 10;
 
@@ -216,38 +219,37 @@ fn endpoints(scale: Scale, service: u32) -> Box<dyn Iterator<Item = Two>> {
     }
 }
 
-/// Every pod of the cluster has one of 1,000 identities.
+/// Every pod of the cluster has one of the identities.
 fn identities(scale: Scale) -> Identities {
     let mut identities = Identities::new(7);
     let local = (0..PODS).map(pod);
     let far = (0..scale.peers).flat_map(|peer| (0..PODS_ON_A_PEER).map(move |number| pod_of_peer(peer, number)));
     for (number, end) in local.chain(far).enumerate() {
         for address in end.both() {
-            identities.insert(address, Identity(number as u32 % 1000));
+            identities.insert(address, Identity(number as u32 % IDENTITIES));
         }
     }
     identities
 }
 
-/// Lets everything pass that is sent here, by rules that have to be looked at: the last of a pod's policies admits.
+/// Lets everything pass that is sent here, but not before all kinds of rules have been looked at: the peers' identities are
+/// named with other ports only, and the block that admits them has an exception.
 fn policy(scale: Scale, pod: u32) -> Result<PodPolicy> {
     let admitted = Ports::of([PortRange::new(protocol::TCP, 80, 80)?, PortRange::new(protocol::TCP, 1024, 65_535)?]);
     let other = Ports::of([PortRange::new(protocol::UDP, 53, 53)?]);
-    let build = |direction: u32| -> Result<Rules> {
+    let build = |direction: u32| {
         let mut rules = RulesBuilder::new(7);
         for number in 0..scale.policies_a_pod {
-            let first = (pod * 37 + number * 101 + direction * 13) % 1000;
-            for identity in 0..20 {
-                rules = rules.identity(Identity((first + identity) % 1000), &other);
+            let first = pod * 37 + number * 101 + direction * 13;
+            for identity in first..first + 20 {
+                rules = rules.identity(Identity(identity % IDENTITIES), &other);
             }
             rules = rules.block(net("172.16.0.0/12"), &[net("172.16.8.0/24")], &other);
         }
-        for identity in 0..1000 {
-            rules = rules.identity(Identity(identity), &admitted);
-        }
-        Ok(rules.build())
+        rules = rules.block(net("10.64.0.0/12"), &[net("10.79.255.0/24")], &admitted);
+        rules.block(net("fd00:64::/32"), &[], &admitted).build()
     };
-    Ok(PodPolicy { ingress: Some(Arc::new(build(0)?)), egress: Some(Arc::new(build(1)?)) })
+    Ok(PodPolicy { ingress: Some(Arc::new(build(0))), egress: Some(Arc::new(build(1))) })
 }
 
 fn net(text: &str) -> IpNet {
