@@ -3,12 +3,11 @@
 
 use std::net::IpAddr;
 
-use sluice_connections::{Action, Connection, New, Owner, Refused, Table, Tick};
+use sluice_connections::{Action, Connection, New, Owner, Refused, State, Table, Tick};
 use sluice_tables::{PortKind, Tables};
 use sluice_wire::protocol;
 
-use crate::DropReason;
-use crate::connection::{Look, Tuple, flags, mss};
+use crate::connection::{Look, Tuple, flags, is_syn, mss};
 use crate::egress::Egress;
 use crate::ends::{Client, Target};
 use crate::exit::Refusal;
@@ -16,9 +15,13 @@ use crate::origin::Origin;
 use crate::random::spread;
 use crate::route::Routes;
 use crate::translate::Deltas;
+use crate::{Counts, DropReason};
 
 /// How many source ports are tried before a connection is refused. At nine in ten taken, one in a million finds none.
 const TRIES: u32 = 128;
+
+/// How many of them have to be free before one will do whose connection is over: the target may still remember that.
+const PATIENCE: u32 = 16;
 
 /// A decided connection on its way into the table.
 pub(crate) struct Draft<'a, 't> {
@@ -33,7 +36,7 @@ pub(crate) struct Draft<'a, 't> {
 }
 
 /// Makes the connection, or finds that another worker has made it meanwhile.
-pub(crate) fn run(table: &Table, draft: &Draft<'_, '_>) -> Result<(Connection, bool), Refusal> {
+pub(crate) fn run(table: &Table, counts: &mut Counts, draft: &Draft<'_, '_>) -> Result<Connection, Refusal> {
     let Draft { look, target, .. } = draft;
     let original = look.tuple;
     let hidden = is_hidden(draft);
@@ -46,27 +49,39 @@ pub(crate) fn run(table: &Table, draft: &Draft<'_, '_>) -> Result<(Connection, b
         protocol: original.protocol,
     };
     if !hidden {
-        match insert(table, draft, &reply, false)? {
-            Inserted::Done(connection, new) => return Ok((connection, new)),
+        match insert(table, counts, draft, &reply, false)? {
+            Inserted::Done(connection) => return Ok(connection),
             Inserted::ReplyTaken => {}
         }
     }
     // Either the source is hidden, or its port is taken by another connection to the same backend.
     let Some((first, count)) = ports(draft) else {
-        return match if hidden { insert(table, draft, &reply, true)? } else { Inserted::ReplyTaken } {
-            Inserted::Done(connection, new) => Ok((connection, new)),
+        return match if hidden { insert(table, counts, draft, &reply, true)? } else { Inserted::ReplyTaken } {
+            Inserted::Done(connection) => Ok(connection),
             Inserted::ReplyTaken => Err(DropReason::MasqueradePorts.into()),
         };
     };
     let start = spread(look.hash) % u64::from(count);
-    for attempt in 0..TRIES.min(count) {
+    let patience = PATIENCE.min(count);
+    for attempt in 0..patience + TRIES.min(count) {
         let offset = (start + u64::from(attempt)) % u64::from(count);
         reply.destination_port = first + offset as u16;
-        if let Inserted::Done(connection, new) = insert(table, draft, &reply, hidden)? {
-            return Ok((connection, new));
+        if attempt >= patience && is_syn(look.segment) {
+            counts.connections_gone += u64::from(end(table, &reply));
+        }
+        if let Inserted::Done(connection) = insert(table, counts, draft, &reply, hidden)? {
+            return Ok(connection);
         }
     }
     Err(DropReason::MasqueradePorts.into())
+}
+
+/// Takes the connection with this reply tuple out if both its ends have closed it. It would keep its port for another two
+/// minutes, and short connections to one server would use the range up; Linux reuses such ports likewise.
+#[cold]
+fn end(table: &Table, reply: &Tuple) -> bool {
+    let over = |connection: &Connection| matches!(connection.state, State::TcpClosed | State::TcpReset);
+    table.find(table.hash(reply), reply).filter(over).is_some_and(|connection| table.remove(&connection))
 }
 
 /// The actions of both directions: where to, and what the translation does to checksums.
@@ -125,12 +140,17 @@ fn ports(draft: &Draft<'_, '_>) -> Option<(u16, u32)> {
 }
 
 enum Inserted {
-    /// The connection, and whether it is new.
-    Done(Connection, bool),
+    Done(Connection),
     ReplyTaken,
 }
 
-fn insert(table: &Table, draft: &Draft<'_, '_>, reply: &Tuple, hidden: bool) -> Result<Inserted, Refusal> {
+fn insert(
+    table: &Table,
+    counts: &mut Counts,
+    draft: &Draft<'_, '_>,
+    reply: &Tuple,
+    hidden: bool,
+) -> Result<Inserted, Refusal> {
     let original = draft.look.tuple;
     let translated = *reply != original.reversed();
     let new = New {
@@ -144,8 +164,11 @@ fn insert(table: &Table, draft: &Draft<'_, '_>, reply: &Tuple, hidden: bool) -> 
         segment: draft.look.segment,
     };
     match table.insert(&new, draft.now) {
-        Ok(connection) => Ok(Inserted::Done(connection, true)),
-        Err(Refused::OriginalTaken(connection)) => Ok(Inserted::Done(connection, false)),
+        Ok(connection) => {
+            counts.connections_new += 1;
+            Ok(Inserted::Done(connection))
+        }
+        Err(Refused::OriginalTaken(connection)) => Ok(Inserted::Done(connection)),
         Err(Refused::ReplyTaken) => Ok(Inserted::ReplyTaken),
         Err(Refused::Full) => Err(DropReason::ConnectionsFull.into()),
         Err(Refused::Share) => Err(DropReason::ConnectionShare.into()),

@@ -331,8 +331,7 @@ impl Path {
             return Ok(Connection { actions, generation, ..connection });
         }
         let draft = Draft { tables, generation, now, head, look, client, target, routes };
-        let (connection, new) = masquerade::run(&self.shared.connections, &draft)?;
-        counts.connections_new += u64::from(new);
+        let connection = masquerade::run(&self.shared.connections, counts, &draft)?;
         if connection.generation != generation {
             // Another worker, still under the tables before these, was faster.
             return self.decide(moment, counts, head, look, Some(connection));

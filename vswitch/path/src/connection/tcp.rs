@@ -49,7 +49,7 @@ const fn is_nonsense(flags: u8) -> bool {
 
 /// Whether the segment is the first of its side.
 #[inline]
-pub(super) const fn is_syn(segment: Segment) -> bool {
+pub(crate) const fn is_syn(segment: Segment) -> bool {
     matches!(segment, Segment::Tcp { flags } if flags & tcp::flag::SYN != 0)
 }
 

@@ -90,6 +90,37 @@ fn every_port_of_the_range_is_used_before_a_connection_is_refused() {
 }
 
 #[test]
+fn a_port_whose_connection_is_over_serves_the_next_before_one_is_refused() {
+    let mut bed = Bed::new(Setup { masquerade_ports: (61_000, 61_003), ..Setup::default() });
+    let with = |port, flags| Segment { flags, ..Segment::data(port, 80) };
+    let open = |bed: &mut Bed, port| {
+        let given = ports(&bed.send(A, &up(false, A, OUTSIDE).tcp(&Segment::syn(port, 80), b"")).frame()).0;
+        bed.send(
+            UPLINK,
+            &incoming(false, OUTSIDE, UPLINK).tcp(&Segment { flags: 0x12, ..Segment::data(80, given) }, b""),
+        );
+        bed.send(A, &up(false, A, OUTSIDE).tcp(&with(port, 0x10), b""));
+        given
+    };
+    let given: Vec<u16> = (1..=4).map(|port| open(&mut bed, port)).collect();
+    bed.expect_drop(A, &up(false, A, OUTSIDE).tcp(&Segment::syn(5, 80), b""), DropReason::MasqueradePorts);
+    // One side's FIN is not the end; the other's is.
+    bed.send(A, &up(false, A, OUTSIDE).tcp(&with(2, 0x11), b""));
+    bed.expect_drop(A, &up(false, A, OUTSIDE).tcp(&Segment::syn(5, 80), b""), DropReason::MasqueradePorts);
+    bed.send(
+        UPLINK,
+        &incoming(false, OUTSIDE, UPLINK).tcp(&Segment { flags: 0x11, ..Segment::data(80, given[1]) }, b""),
+    );
+    // What may be the middle of anything takes nobody's port.
+    bed.expect_drop(A, &up(false, A, OUTSIDE).tcp(&with(5, 0x10), b""), DropReason::MasqueradePorts);
+    assert_eq!(open(&mut bed, 5), given[1]);
+    bed.send(A, &up(false, A, OUTSIDE).tcp(&with(4, 0x04), b""));
+    assert_eq!(open(&mut bed, 6), given[3]);
+    assert_eq!((bed.counts.connections_new, bed.counts.connections_gone), (6, 2));
+    assert_eq!(bed.path.shared().connections.len(), 4);
+}
+
+#[test]
 fn excluded_destinations_see_the_pod() {
     let mut bed = Bed::new(Setup { excluded: vec!["203.0.113.0/24"], ..Setup::default() });
     bed.expect(A, &up(false, A, OUTSIDE).udp(1, 2, b"x"), UPLINK, &outgoing(false, A, OUTSIDE).udp(1, 2, b"x"));
