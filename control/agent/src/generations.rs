@@ -58,6 +58,10 @@ struct Inner {
     objects: Option<Objects>,
     /// Whether anything changed since the last generation.
     stale: bool,
+    /// The generation since which only neighbours of the underlay changed; `None` if more has since the last.
+    decisions: Option<u64>,
+    /// What was attached in the last generation.
+    attached: Vec<Attachment>,
     /// Why the latest generation could not be made, until one can.
     refused: Option<String>,
 }
@@ -120,6 +124,8 @@ impl Generations {
             surroundings: Surroundings::default(),
             objects: None,
             stale: true,
+            decisions: None,
+            attached: Vec::new(),
             refused: None,
         };
         Self { seed: random_seed(), host, shape, network, inner: Mutex::new(inner) }
@@ -178,6 +184,9 @@ impl Generations {
         }
         if inner.surroundings.addresses != surroundings.addresses {
             inner.objects = None;
+        }
+        if !inner.surroundings.decides_as(&surroundings) {
+            inner.decisions = None;
         }
         inner.stale = true;
         inner.surroundings = surroundings;
@@ -272,6 +281,7 @@ impl Generations {
         inner.stale = false;
         let tables = made?;
         inner.last += 1;
+        inner.decisions = Some(tables.decisions());
         publish(tables);
         Ok(())
     }
@@ -287,7 +297,11 @@ impl Generations {
         let addresses = attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied());
         let node = with_networks_of(inner.node.clone(), addresses);
         self.compile_objects(inner, &node, &attachments);
+        if inner.attached != attachments {
+            inner.decisions = None;
+        }
         let mut inputs = Inputs::new(inner.last + 1, self.seed, &node);
+        inputs.decisions = inner.decisions.unwrap_or(inputs.generation);
         inputs.host = Some(&self.host);
         inputs.attachments = &attachments;
         inputs.node_addresses = &inner.surroundings.addresses;
@@ -311,7 +325,9 @@ impl Generations {
                 inputs.policies = &policies.by_port;
             }
         }
-        Ok(compile(&inputs)?)
+        let tables = compile(&inputs)?;
+        inner.attached = attachments;
+        Ok(tables)
     }
 
     /// Compiles of the objects what is not compiled yet.
@@ -376,6 +392,18 @@ impl Inner {
     fn changed(&mut self) {
         self.objects = None;
         self.stale = true;
+        self.decisions = None;
+    }
+}
+
+impl Surroundings {
+    /// Whether they differ in neighbours of the underlay at most.
+    fn decides_as(&self, other: &Self) -> bool {
+        let Self { addresses, uplinks, underlay, routers } = self;
+        *addresses == other.addresses
+            && *uplinks == other.uplinks
+            && *routers == other.routers
+            && underlay.routes_as(&other.underlay)
     }
 }
 
@@ -439,6 +467,33 @@ mod tests {
         let tables = next(&generations(), &[attached(1, "10.0.0.2")]).unwrap();
         assert_eq!(tables.generation(), 1);
         assert!(tables.port(PortId(1)).is_some());
+    }
+
+    #[test]
+    fn connections_are_decided_again_after_any_change_but_that_of_a_neighbour() {
+        let generations = generations();
+        let pods = [attached(1, "10.0.0.2")];
+        let decisions = |pods: &[StoredAttachment]| next(&generations, pods).unwrap().decisions();
+        let surroundings = |gateway: Option<&str>, mac: Option<u8>| {
+            let builder = sluice_tables::UnderlayBuilder::new(0);
+            let builder = gateway.into_iter().fold(builder, |builder, gateway| {
+                builder.route("0.0.0.0/0".parse().unwrap(), sluice_tables::Hop::Via(gateway.parse().unwrap()))
+            });
+            let builder = mac.into_iter().fold(builder, |builder, mac| {
+                builder.neighbour("192.0.2.1".parse().unwrap(), MacAddr([2, 0, 0, 0, 0, mac]))
+            });
+            Surroundings { underlay: Arc::new(builder.build()), ..Surroundings::default() }
+        };
+        assert_eq!(decisions(&pods), 1);
+        assert!(generations.set_surroundings(surroundings(None, Some(1))));
+        assert_eq!(decisions(&pods), 1, "a neighbour came");
+        assert!(generations.set_surroundings(surroundings(Some("192.0.2.1"), Some(1))));
+        assert_eq!(decisions(&pods), 3, "a route came");
+        assert!(generations.set_surroundings(surroundings(Some("192.0.2.1"), Some(2))));
+        assert_eq!(decisions(&pods), 3, "a neighbour changed");
+        assert_eq!(decisions(&[attached(1, "10.0.0.2"), attached(2, "10.0.0.3")]), 5, "a pod came");
+        generations.set_node(Node { pod_cidrs: vec!["10.0.0.0/24".parse().unwrap()], ..generations.node() });
+        assert_eq!(decisions(&[attached(1, "10.0.0.2"), attached(2, "10.0.0.3")]), 6, "the node changed");
     }
 
     #[test]

@@ -81,6 +81,8 @@ fn names(owners: &[Owner]) -> String {
 pub struct Inputs<'a> {
     /// The generation's number.
     pub generation: u64,
+    /// The generation since which only neighbours of the underlay changed; its own number where anything else did.
+    pub decisions: u64,
     /// Seeds the hash maps.
     pub seed: u64,
     /// This node.
@@ -115,6 +117,7 @@ impl<'a> Inputs<'a> {
     pub fn new(generation: u64, seed: u64, node: &'a Node) -> Inputs<'a> {
         Inputs {
             generation,
+            decisions: generation,
             seed,
             node,
             host: None,
@@ -141,6 +144,7 @@ pub fn compile(inputs: &Inputs<'_>) -> Result<Tables, CompileError> {
     let own = node.own_addresses();
     let addresses = node.all_addresses(inputs.node_addresses).into_iter().collect();
     let mut builder = TablesBuilder::new(inputs.generation, inputs.seed)
+        .decisions(inputs.decisions)
         .services(Arc::clone(&inputs.services))
         .identities(Arc::clone(&inputs.identities))
         .node(NodeEntry { addresses, masquerade: inputs.masquerade.clone() })

@@ -153,7 +153,7 @@ pub(crate) fn change(connection: &Connection, look: &Look<'_>) -> Change {
     }
 }
 
-/// The generation of the tables as a connection's record holds it: never the one that stands for "undecided".
+/// The generation of the decisions of the tables, as a connection's record holds it: never the one that stands for "undecided".
 pub(crate) fn generation(tables: &Tables) -> u32 {
-    (tables.generation() % u64::from(u32::MAX)) as u32 + 1
+    (tables.decisions() % u64::from(u32::MAX)) as u32 + 1
 }

@@ -27,6 +27,7 @@ const MAX_PEERS: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct TablesBuilder {
     generation: u64,
+    decisions: u64,
     seed: u64,
     gateway: Gateway,
     ports: Vec<Port>,
@@ -46,6 +47,7 @@ impl TablesBuilder {
     pub fn new(generation: u64, seed: u64) -> Self {
         Self {
             generation,
+            decisions: generation,
             seed,
             gateway: Gateway::default(),
             ports: Vec::new(),
@@ -123,12 +125,21 @@ impl TablesBuilder {
         self
     }
 
+    /// The generation since which nothing changed that what is decided about a connection depends on; without this call this one
+    /// itself. Of what the tables hold only the underlay's neighbours are no part of any decision.
+    #[must_use]
+    pub fn decisions(mut self, decisions: u64) -> Self {
+        self.decisions = decisions;
+        self
+    }
+
     /// Checks the whole and makes it a generation.
     ///
     /// # Errors
     /// [`TablesError`] names an object that does not fit: ports first, in order of id, then node, tunnel, peers, Services.
     pub fn build(self) -> Result<Tables, TablesError> {
-        let Self { generation, seed, gateway, mut ports, pod_cidrs, services, identities, policies, .. } = self;
+        let Self { generation, decisions, seed, gateway, mut ports, pod_cidrs, services, identities, policies, .. } =
+            self;
         let Self { node, peers, tunnel, underlay, .. } = self;
         check_pod_cidrs(&pod_cidrs)?;
         ports.sort_by_key(|port| port.id);
@@ -145,6 +156,7 @@ impl TablesBuilder {
         let host = host_slot(&ports)?;
         let mut tables = Tables {
             generation,
+            decisions,
             gateway,
             by_id: slots_by_id(&ports),
             by_v4: HashMap::with_capacity_and_hasher(ports.len(), seeded(seed)),

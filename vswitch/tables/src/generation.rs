@@ -23,6 +23,7 @@ pub(crate) type Slot = u16;
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub(crate) generation: u64,
+    pub(crate) decisions: u64,
     pub(crate) gateway: Gateway,
     pub(crate) ports: Vec<Port>,
     /// Slot by port id; `None` where no port has that id.
@@ -50,6 +51,13 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Under equal numbers the same is decided about a connection: it changes with everything but the underlay's neighbours.
+    #[must_use]
+    #[inline]
+    pub fn decisions(&self) -> u64 {
+        self.decisions
+    }
+
     /// The number that the control side gave this generation.
     #[must_use]
     pub fn generation(&self) -> u64 {

@@ -51,6 +51,12 @@ impl Underlay {
         self.neighbours.get(&hop).map_or(NextHop::Missing(hop), |mac| NextHop::Known(*mac))
     }
 
+    /// Whether packets are routed alike; the neighbours may be others.
+    #[must_use]
+    pub fn routes_as(&self, other: &Self) -> bool {
+        self.routes == other.routes
+    }
+
     /// The MAC of a neighbour.
     #[must_use]
     pub fn neighbour(&self, address: IpAddr) -> Option<MacAddr> {
