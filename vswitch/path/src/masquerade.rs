@@ -7,7 +7,7 @@ use sluice_connections::{Action, Connection, New, Owner, Refused, State, Table, 
 use sluice_tables::{PortKind, Tables};
 use sluice_wire::protocol;
 
-use crate::connection::{Look, Tuple, flags, is_syn, mss};
+use crate::connection::{Look, MASQUERADED, Tuple, flags, is_syn, mss};
 use crate::egress::Egress;
 use crate::ends::{Client, Target};
 use crate::exit::Refusal;
@@ -39,7 +39,7 @@ pub(crate) struct Draft<'a, 't> {
 pub(crate) fn run(table: &Table, counts: &mut Counts, draft: &Draft<'_, '_>) -> Result<Connection, Refusal> {
     let Draft { look, target, .. } = draft;
     let original = look.tuple;
-    let hidden = is_hidden(draft);
+    let hidden = is_hidden(draft.tables, &draft.client, target, &draft.routes);
     let source = if hidden { address(draft).ok_or(DropReason::MasqueradePorts)? } else { original.source };
     let mut reply = Tuple {
         source: target.address,
@@ -94,8 +94,7 @@ pub(crate) fn actions(original: &Tuple, reply: &Tuple, routes: &Routes) -> [Acti
 }
 
 /// Whether the target must not see the client's own address.
-fn is_hidden(draft: &Draft<'_, '_>) -> bool {
-    let Draft { tables, client, target, routes, .. } = draft;
+fn is_hidden(tables: &Tables, client: &Client<'_>, target: &Target, routes: &Routes) -> bool {
     let masquerade = &tables.node().masquerade;
     let by_route = match routes.there {
         // The answer has to come back here, or nobody turns the backend's address into the Service's again.
@@ -106,20 +105,31 @@ fn is_hidden(draft: &Draft<'_, '_>) -> bool {
             !tables.in_pod_cidr(client.address) && masquerade.address(client.family()) != Some(client.address)
         }
         // The node would answer past the switch whoever is not behind it, and take its own address for forged.
-        Egress::Port(_) if is_to_host(draft) => target.service && client.origin != Origin::Pod,
+        Egress::Port(_) if is_to_host(tables, routes) => target.service && client.origin != Origin::Pod,
         Egress::Port(_) => false,
     };
     target.masquerade || by_route
 }
 
-fn is_to_host(draft: &Draft<'_, '_>) -> bool {
-    let Egress::Port(id) = draft.routes.there else { return false };
-    draft.tables.port(id).is_some_and(|port| port.kind == PortKind::Host)
+/// Whether a connection whose client was not hidden would now show it to who must not see it.
+pub(crate) fn exposes(
+    tables: &Tables,
+    connection: &Connection,
+    client: &Client<'_>,
+    target: &Target,
+    routes: &Routes,
+) -> bool {
+    connection.flags & MASQUERADED == 0 && is_hidden(tables, client, target, routes)
+}
+
+fn is_to_host(tables: &Tables, routes: &Routes) -> bool {
+    let Egress::Port(id) = routes.there else { return false };
+    tables.port(id).is_some_and(|port| port.kind == PortKind::Host)
 }
 
 /// The source to hide behind: the node's address; towards the node itself the gateway's, which no other host has.
 fn address(draft: &Draft<'_, '_>) -> Option<IpAddr> {
-    if is_to_host(draft) {
+    if is_to_host(draft.tables, &draft.routes) {
         let gateway = draft.tables.gateway();
         return Some(if draft.client.address.is_ipv4() { gateway.v4.into() } else { gateway.v6.into() });
     }
@@ -183,7 +193,7 @@ fn owner(draft: &Draft<'_, '_>) -> Owner {
         return Owner(pod.id.0);
     }
     match draft.routes.there {
-        Egress::Port(id) if !is_to_host(draft) => Owner(id.0),
+        Egress::Port(id) if !is_to_host(draft.tables, &draft.routes) => Owner(id.0),
         _ => Owner::NODE,
     }
 }

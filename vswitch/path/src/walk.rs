@@ -324,6 +324,9 @@ impl Path {
             Err(refusal) => return Err(refusal.into()),
         };
         if let Some((connection, _)) = kept {
+            if masquerade::exposes(tables, &connection, &client, &target, &routes) {
+                return self.hide(moment, counts, head, look, &connection);
+            }
             counts.decided_again += 1;
             let actions = masquerade::actions(&connection.original, &connection.reply, &routes);
             // One that has gone meanwhile has still passed: its next packet begins it anew.
@@ -339,6 +342,27 @@ impl Path {
         Ok(connection)
     }
 
+    /// Begins a connection anew whose client is to be hidden now. One of the process before is left, as in [`Path::cut_gone`]: the
+    /// tables may not have all peers again yet.
+    fn hide<'t>(
+        &mut self,
+        moment: &Moment<'t>,
+        counts: &mut Counts,
+        head: &[u8],
+        look: &Look<'t>,
+        connection: &Connection,
+    ) -> Result<Connection, Exit<'t>> {
+        if connection.generation == Connection::UNDECIDED {
+            return Err(DropReason::BackendGone.into());
+        }
+        self.remove(connection, counts);
+        if begins(look, connection) {
+            self.decide(moment, counts, head, look, None)
+        } else {
+            Err(DropReason::BackendGone.into())
+        }
+    }
+
     /// Where a connection decided under other tables goes; `None` when the packet begins a new one.
     fn keep<'t>(
         &self,
@@ -347,7 +371,7 @@ impl Path {
         look: &Look<'t>,
         connection: Connection,
     ) -> Result<Option<(Connection, Target)>, Exit<'t>> {
-        let from_client = connection.direction == Direction::Original && look.quote.is_none();
+        let from_client = begins(look, &connection);
         match service::keep(tables, look, &connection) {
             Keep::On(target) => Ok(Some((connection, target))),
             Keep::Anew => {
@@ -402,6 +426,11 @@ impl Path {
         counts.encapsulated += u64::from(matches!(way, egress::Way::Tunnel { .. }));
         Ok(verdict)
     }
+}
+
+/// Whether a packet of a connection may begin it anew: it is the client's.
+fn begins(look: &Look<'_>, connection: &Connection) -> bool {
+    connection.direction == Direction::Original && look.quote.is_none()
 }
 
 /// Connections that there were to be, with or without room for them.

@@ -175,6 +175,22 @@ fn a_connection_of_the_process_before_waits_for_its_pods_to_be_taken_over() {
 }
 
 #[test]
+fn a_pod_is_hidden_from_the_outside_when_its_peers_node_has_gone() {
+    for v6 in [false, true] {
+        let encapsulation = sluice_tables::Encapsulation::None;
+        let mut bed = Bed::new(Setup { encapsulation, excluded: Vec::new(), ..Setup::default() });
+        let frame = up(v6, A, FAR).udp(1000, 53, b"x");
+        let expected = ip(v6, (UPLINK.mac, PEER.mac), A, FAR).ttl(63).udp(1000, 53, b"x");
+        bed.expect(A, &frame, UPLINK, &expected);
+        bed.change(|setup| setup.peer = false);
+        let sent = bed.send(A, &frame).frame();
+        let port = sluice_wire::parse::parse(&sent, sent.len()).expect("a packet").source_port;
+        assert_eq!(sent, outgoing(v6, UPLINK, FAR).udp(port, 53, b"x"));
+        assert_eq!((bed.counts.connections_new, bed.counts.connections_gone), (2, 1));
+    }
+}
+
+#[test]
 fn traffic_policy_edits_cut_nothing() {
     for change in [
         (|svc| svc.external_local = true) as fn(&mut Svc),

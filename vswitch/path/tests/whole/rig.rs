@@ -95,6 +95,7 @@ pub(crate) struct Setup {
     pub(crate) masquerade_ports: (u16, u16),
     pub(crate) excluded: Vec<&'static str>,
     pub(crate) neighbours: bool,
+    pub(crate) peer: bool,
     pub(crate) pods: Vec<End>,
 }
 
@@ -110,6 +111,7 @@ impl Default for Setup {
             masquerade_ports: (61_000, 65_535),
             excluded: vec!["10.0.0.0/8", "fd00::/8"],
             neighbours: true,
+            peer: true,
             pods: vec![A, B],
         }
     }
@@ -125,13 +127,16 @@ impl Setup {
         let own = |v6: bool| if v6 { IpAddr::V6(UPLINK.v6) } else { IpAddr::V4(UPLINK.v4) };
         let far = if self.tunnel_v6 { IpAddr::V6(PEER.v6) } else { IpAddr::V4(PEER.v4) };
         if self.uplink {
-            builder = builder.port(port(UPLINK, PortKind::Uplink, 1500)).peer(Peer {
-                name: "two".into(),
-                addresses: vec![PEER.v4.into(), PEER.v6.into()],
-                tunnel: far,
-                mac: tunnel_mac(far),
-                pod_cidrs: vec![net("10.1.1.0/24"), net("fd00:1:0:1::/64")],
-            });
+            builder = builder.port(port(UPLINK, PortKind::Uplink, 1500));
+            if self.peer {
+                builder = builder.peer(Peer {
+                    name: "two".into(),
+                    addresses: vec![PEER.v4.into(), PEER.v6.into()],
+                    tunnel: far,
+                    mac: tunnel_mac(far),
+                    pod_cidrs: vec![net("10.1.1.0/24"), net("fd00:1:0:1::/64")],
+                });
+            }
             if self.encapsulation != Encapsulation::None {
                 let local = own(self.tunnel_v6);
                 let (encapsulation, mac) = (self.encapsulation, tunnel_mac(local));
