@@ -123,7 +123,9 @@ pub enum Refused {
     #[error("the connection table is full: raise its capacity, or wait for connections to expire")]
     Full,
     /// The owner has as many connections as one pod, or the node, may have.
-    #[error("the owner has its whole share of the connection table: raise the share or the capacity, or let it open fewer")]
+    #[error(
+        "the owner has its whole share of the connection table: raise the share or the capacity, or let it open fewer"
+    )]
     Share,
     /// The original tuple belongs to a connection already, often because another worker was faster: use that one.
     #[error("a connection has that original tuple already")]

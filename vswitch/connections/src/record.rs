@@ -40,6 +40,9 @@
 //! that half against the lead. It is relaxed throughout: it says nothing about other words.
 //!
 //! The maximum segment size lies in the lead and is exchanged together with it.
+//!
+//! [`crate::View`] reads by the same steps ([`Brief`]), but words of one direction only, and gives up where a look-up waits or
+//! starts again.
 
 use crate::atomic::{Ordering, fence, wait_a_little};
 use crate::layout::Line;
