@@ -83,7 +83,7 @@ fn beyond(tables: &Tables, client: &Client<'_>, target: &Target) -> Result<Egres
         Origin::Uplink if !target.service => Err(Refusal::NotOurs),
         _ if is_martian(target.address) => Err(DropReason::Martian.into()),
         Origin::Tunnel(_) => Err(NO_NETWORK),
-        Origin::Host if !target.service && !(is_shared(tables, target) && client.is_node(tables)) => Err(NO_NETWORK),
+        Origin::Host if !(target.service || is_shared(tables, target) && client.is_node(tables)) => Err(NO_NETWORK),
         _ if tables.uplink().is_some() => Ok(Egress::Uplink),
         Origin::Pod => tables.host_port().map(|port| Egress::Port(port.id)).ok_or(NO_NETWORK),
         _ => Err(NO_NETWORK),
