@@ -57,8 +57,6 @@ pub(crate) struct Readers<'t> {
     tables: &'t Tables,
     /// Tunnels over IPv4, if there are any.
     tunnel: Option<Tunnel>,
-    /// UDP port of the tunnels, that no pod may speak to; 0 for none.
-    tunnel_port: u16,
     /// The port that the last packet came from.
     face: Option<(PortId, &'t Face)>,
     /// The peer that the last tunnel packet was from.
@@ -92,8 +90,7 @@ impl Tunnel {
 
 impl<'t> Readers<'t> {
     pub(crate) fn new(tables: &'t Tables) -> Self {
-        let tunnel_port = tables.tunnel().map_or(0, |tunnel| tunnel.port);
-        Self { tables, tunnel: Tunnel::of(tables), tunnel_port, face: None, peer: None }
+        Self { tables, tunnel: Tunnel::of(tables), face: None, peer: None }
     }
 
     /// The packet, [`Plain::SPECIAL`] if there is anything special about it.
@@ -123,9 +120,8 @@ impl<'t> Readers<'t> {
             return if face.kind == PortKind::Uplink { self.read_from_tunnel(view, packet) } else { None };
         }
         let plain = read(view, head, packet.total_len(), 0)?;
-        let to_tunnel = plain.protocol == protocol::UDP && plain.ports as u16 == self.tunnel_port;
         let is_own = (plain.addresses >> 32) as u32 == face.address;
-        if is_own && !to_tunnel { Some(plain) } else { None }
+        is_own.then_some(plain)
     }
 
     #[inline(never)]
