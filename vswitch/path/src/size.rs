@@ -95,10 +95,15 @@ fn is_merged(arrival: &Arrival<'_>) -> bool {
 
 #[cold]
 fn too_big(head: &[u8], arrival: &Arrival<'_>, mtu: u16) -> Refusal {
-    if arrival.ip.headers.l3 == L3::Ipv4 && head[arrival.ip.l3() + FLAGS] & DONT_FRAGMENT == 0 {
-        return DropReason::NeedsFragmenting.into();
+    let failure = Failure::TooBig { mtu };
+    let may_be_fragmented = arrival.ip.headers.l3 == L3::Ipv4 && head[arrival.ip.l3() + FLAGS] & DONT_FRAGMENT == 0;
+    match (may_be_fragmented, arrival.port.kind) {
+        (false, _) => Refusal::Tell(DropReason::TooBig, failure),
+        // Who is beyond the wire trusts routers to fragment, and knows nothing of tunnels, so it would go on for ever. Linux
+        // heeds the error about packets without DF too (`ipv4_sk_update_pmtu`, net/ipv4/route.c) and sends shorter fragments.
+        (true, PortKind::Uplink) => Refusal::Tell(DropReason::NeedsFragmenting, failure),
+        (true, _) => DropReason::NeedsFragmenting.into(),
     }
-    Refusal::Tell(DropReason::TooBig, Failure::TooBig { mtu })
 }
 
 #[cfg(test)]
@@ -191,6 +196,19 @@ mod tests {
                 assert!(sized(HOST, OUTSIDE_V4.into()).is_err(), "the host may send it on");
             }
         }
+    }
+
+    #[test]
+    fn who_is_beyond_the_wire_is_told_to_send_less_also_without_dont_fragment() {
+        let uplink = uplink();
+        let (mut room, tables) = (Vec::new(), tables());
+        let mut packet = packet(&mut room, &udp(a_to_b().dont_fragment(false), 65_001), A);
+        let from_a = arrival(&tables, &mut packet);
+        let way = Way::Port(tables.port(B.port).expect("B's port"));
+        let refused = |arrival: &Arrival<'_>| run(&tables, &packet, arrival, &way, arrival.ip.destination, 0);
+        assert_eq!(refused(&from_a), Err(Refusal::Drop(DropReason::NeedsFragmenting)));
+        let told = Refusal::Tell(DropReason::NeedsFragmenting, Failure::TooBig { mtu: 65_000 });
+        assert_eq!(refused(&Arrival { port: &uplink, ..from_a }), Err(told));
     }
 
     #[test]
