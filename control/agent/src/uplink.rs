@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -30,6 +30,9 @@ use crate::readiness::Condition;
 
 /// The first port of the uplink's queues: behind those of pods.
 const FIRST_PORT: u16 = sluice_ebpf::MAX_PORTS as u16;
+
+/// The least time between two generations for changes of the kernel's.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// How often it is asked whether to stop, when nothing happens.
 const LOOK: Duration = Duration::from_millis(200);
@@ -272,13 +275,17 @@ struct Follower {
 impl Follower {
     fn run(mut self, stop: &AtomicBool) {
         let mut changed = true;
+        // Many neighbours may change at once, and each generation costs the workers a look at their connections.
+        let mut due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
-            if changed {
+            if changed && Instant::now() >= due {
                 self.follow_uplink();
+                due = Instant::now() + LEAST;
+                changed = false;
             }
             self.resolve();
-            self.sleep();
-            changed = match self.monitor.changes() {
+            self.sleep(if changed { LEAST } else { LOOK });
+            changed |= match self.monitor.changes() {
                 Ok(changes) => !changes.is_empty() && self.concerns(&changes),
                 Err(error) => {
                     warn!(%error, "changes of the kernel's routes and neighbours may be missed");
@@ -290,8 +297,8 @@ impl Follower {
     }
 
     /// Until the kernel tells of a change, a packet waits for a neighbour, or it is time to look whether to stop.
-    fn sleep(&self) {
-        let limit = rustix::event::Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+    fn sleep(&self, limit: Duration) {
+        let limit = rustix::event::Timespec { tv_sec: 0, tv_nsec: limit.subsec_nanos().into() };
         let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let monitor = readable(self.monitor.as_fd());
         let failed = match self.agent.dataplane.wanted().bell() {
