@@ -9,7 +9,7 @@ use sluice_connections::Config;
 use sluice_path::{Counts, Packet, Path, PathConfig, Shared, SharedConfig, Time};
 use sluice_tables::{
     Backend, Choice, Encapsulation, Family, FrontendKey, FrontendKind, Hop, Identities, Identity, Masquerade,
-    NodeEntry, Peer, PodPolicy, Port, PortId, PortKind, PortRange, Ports, Rules, RulesBuilder, ServiceEntry, Services,
+    NodeEntry, Peer, PodPolicy, Port, PortId, PortKind, PortRange, Ports, RulesBuilder, ServiceEntry, Services,
     ServicesBuilder, Tables, TablesBuilder, Tunnel, UnderlayBuilder, WorkerId, tunnel_mac,
 };
 use sluice_wire::{MacAddr, protocol};
