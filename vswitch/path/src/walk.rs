@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
-use sluice_connections::{Connection, Tick, View};
+use sluice_connections::{Connection, Segment, Tick, View};
 use sluice_tables::{Tables, WorkerId};
+use sluice_wire::tcp;
 
 use crate::budget::{Budget, ErrorRate};
 use crate::connection::{self, Change, Direction, Found, Look};
@@ -300,7 +301,7 @@ impl Path {
     ) -> Result<Connection, Exit<'t>> {
         let Moment { tables, generation, tick: now, .. } = *moment;
         let kept = match known {
-            Some(connection) => self.keep(tables, counts, look, connection)?,
+            Some(connection) => self.keep(tables, now, counts, look, connection)?,
             None => None,
         };
         let (client, target) = match &kept {
@@ -367,6 +368,7 @@ impl Path {
     fn keep<'t>(
         &self,
         tables: &Tables,
+        now: Tick,
         counts: &mut Counts,
         look: &Look<'t>,
         connection: Connection,
@@ -378,8 +380,15 @@ impl Path {
                 self.remove(&connection, counts);
                 if from_client { Ok(None) } else { Err(DropReason::BackendGone.into()) }
             }
-            Keep::Gone if from_client && self.config.reset_removed => Err(Exit::Reset(DropReason::BackendGone)),
-            Keep::Gone => Err(DropReason::BackendGone.into()),
+            Keep::Gone => {
+                // Over, as after a reset: nothing more comes of it, and it is not to hold its share and its port for days.
+                if from_client && connection.generation != Connection::UNDECIDED {
+                    let reset = Segment::Tcp { flags: tcp::flag::RST };
+                    self.shared.connections.observe(&connection, reset, now);
+                }
+                let told = from_client && self.config.reset_removed;
+                Err(if told { Exit::Reset(DropReason::BackendGone) } else { DropReason::BackendGone.into() })
+            }
         }
     }
 

@@ -104,6 +104,23 @@ fn tcp_to_a_removed_endpoint_is_reset_towards_the_client() {
 }
 
 #[test]
+fn what_is_left_of_a_connection_to_a_removed_endpoint_goes_soon() {
+    for reset_removed in [true, false] {
+        let setup = Setup { services: vec![service(TCP, &[(B, 8080)])], ..Setup::default() };
+        let mut bed = Bed::with(setup, PathConfig { reset_removed, ..PathConfig::default() });
+        bed.send(A, &up(false, A, VIP).tcp(&Segment::syn(1000, 80), b""));
+        bed.send(B, &up(false, B, A).tcp(&Segment { flags: 0x12, ..Segment::data(8080, 1000) }, b""));
+        bed.send(A, &up(false, A, VIP).tcp(&Segment::data(1000, 80), b"x"));
+        move_on(&mut bed, None);
+        bed.send(A, &up(false, A, VIP).tcp(&Segment::data(1000, 80), b"x"));
+        assert_eq!(bed.path.shared().connections.len(), 1);
+        bed.pass(11);
+        bed.idle();
+        assert_eq!(bed.path.shared().connections.len(), 0);
+    }
+}
+
+#[test]
 fn a_reset_is_sent_to_the_outside_by_the_way_the_segment_came() {
     let mut bed = bed(TCP);
     bed.send(UPLINK, &incoming(false, OUTSIDE, BALANCER).tcp(&Segment::syn(1000, 80), b""));
