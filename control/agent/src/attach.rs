@@ -23,6 +23,9 @@ use crate::pod_link::PodLink;
 use crate::state::{StateError, StoredAttachment};
 use crate::undo::Undo;
 
+/// How long the file of a removed namespace may outlive it.
+const UNLINKING: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Why a pod was not attached. Nothing of the attempt is left.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttachError {
@@ -164,7 +167,15 @@ impl Agent {
     }
 
     fn pod_netns(&self, path: &Path) -> Result<Netns, AttachError> {
-        let netns = Netns::open(path).map_err(AttachError::Netns)?;
+        let netns = match Netns::open(path) {
+            // Whoever removes a named namespace unmounts it first and unlinks its file then: the file alone may be about to go.
+            Err(error) if *error.kind() == ErrorKind::NotANamespace => {
+                std::thread::sleep(UNLINKING);
+                Netns::open(path)
+            }
+            opened => opened,
+        };
+        let netns = netns.map_err(AttachError::Netns)?;
         if netns.id().map_err(AttachError::Netns)? == self.own_netns {
             return Err(AttachError::OwnNetns(path.to_owned()));
         }
