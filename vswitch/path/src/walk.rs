@@ -321,7 +321,9 @@ impl Path {
         }
         let routes = match route::run(tables, &client, &target) {
             Ok(routes) => routes,
-            Err(gone @ Refusal::Tell(DropReason::NoSuchPod, _)) => return Err(self.cut_gone(&kept, counts, gone).into()),
+            Err(gone @ Refusal::Tell(DropReason::NoSuchPod, _)) => {
+                return Err(self.cut_gone(&kept, counts, gone).into());
+            }
             Err(refusal) => return Err(refusal.into()),
         };
         if let Some((connection, _)) = kept {
