@@ -470,6 +470,22 @@ mod tests {
     }
 
     #[test]
+    fn pods_are_shut_until_the_objects_are_known() {
+        let generations = generations();
+        let before = next(&generations, &[attached(1, "10.0.0.2")]).unwrap();
+        let shut = before.policy(PortId(1));
+        let anyone = "10.0.0.9".parse().unwrap();
+        for rules in [&shut.ingress, &shut.egress] {
+            let rules = rules.as_ref().expect("isolated in both directions");
+            assert!(!rules.allows(anyone, None, 6, 80) && !rules.allows(anyone, None, 1, 0));
+        }
+        generations.set_synced();
+        let after = next(&generations, &[attached(1, "10.0.0.2")]).unwrap();
+        assert!(after.policy(PortId(1)).ingress.is_none() && after.policy(PortId(1)).egress.is_none());
+        assert_eq!(after.decisions(), 2, "what was shut is decided again");
+    }
+
+    #[test]
     fn connections_are_decided_again_after_any_change_but_that_of_a_neighbour() {
         let generations = generations();
         let pods = [attached(1, "10.0.0.2")];
