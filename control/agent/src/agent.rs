@@ -69,15 +69,19 @@ impl Agent {
         )
     }
 
-    /// Publishes tables if anything changed since the last, and has the host port follow them.
+    /// Publishes tables if anything changed since the last, and has the host port follow them unless only neighbours changed, which
+    /// it knows nothing of.
     pub(crate) fn republish(&self) {
         if !self.generations.is_stale() {
             return;
         }
+        let before = self.generations.decisions();
         if let Err(error) = self.publish() {
             error!(%error, "tables cannot be made; those before stay in force");
         }
-        self.set_up_host_port();
+        if before.is_none() || self.generations.decisions() != before {
+            self.set_up_host_port();
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use sluice_model::{
-    Applied, Attachment, CompileError, ContainerId, HealthCheck, HostPort, Index, Inputs, Key, Kind, NameError, Node,
-    NodeName, Object, PodName, Policies, UplinkPort, compile, compile_peers, compile_policies, compile_services,
+    Applied, Attachment, CompileError, ContainerId, HealthCheck, HostPort, Index, Inputs, Key, Kind, KnownServices,
+    NameError, Node, NodeName, Object, PodName, Policies, UplinkPort, compile, compile_peers, compile_policies,
     health_checks,
 };
 use sluice_tables::{
@@ -54,6 +54,8 @@ struct Inner {
     /// The index holds all there is. Before, Services and policies are not known: none is compiled, and pods are shut.
     synced: bool,
     surroundings: Surroundings,
+    /// Services as they were made last: those that do not change are made once.
+    known: KnownServices,
     /// What was compiled of the objects; `None` once they, the node or its addresses have changed.
     objects: Option<Objects>,
     /// Whether anything changed since the last generation.
@@ -122,6 +124,7 @@ impl Generations {
             index: Index::new(),
             synced: false,
             surroundings: Surroundings::default(),
+            known: KnownServices::default(),
             objects: None,
             stale: true,
             decisions: None,
@@ -262,6 +265,11 @@ impl Generations {
         peers.chain(inner.surroundings.routers.iter().copied()).collect()
     }
 
+    /// Since when nothing changed but neighbours of the uplink; `None` if more has since the last generation.
+    pub(crate) fn decisions(&self) -> Option<u64> {
+        self.lock().decisions
+    }
+
     /// Why the latest generation was not made; `None` when it was.
     pub(crate) fn refused(&self) -> Option<String> {
         self.lock().refused.clone()
@@ -335,14 +343,14 @@ impl Generations {
         if !inner.synced {
             return;
         }
-        let Inner { index, surroundings, objects, .. } = inner;
+        let Inner { index, surroundings, known, objects, .. } = inner;
         // Pods' networks are part of what the others must not claim.
         if objects.as_ref().is_some_and(|objects| objects.networks != node.pod_cidrs) {
             *objects = None;
         }
         let objects = objects.get_or_insert_with(|| {
             let config = self.network.services(&surroundings.addresses);
-            let (services, service_faults) = compile_services(index, node, &config, self.seed);
+            let (services, service_faults) = known.compile(index, node, &config, self.seed);
             let peers = compile_peers(index, node, &self.network.peers(node, &surroundings.addresses));
             let faults = service_faults.iter().chain(&peers.faults).map(ToString::to_string).collect();
             let health_checks = health_checks(index, node, &config);

@@ -152,6 +152,7 @@ impl HostPort {
     /// Packets into the networks beyond have an address of the node in its pod network as their source, so that answers come
     /// back through the switch.
     fn routes(&self, node: &Node, own: &[IpAddr], beyond: &[IpNet]) -> Vec<Route> {
+        let of_family = |net: &IpNet| own.iter().copied().find(|address| address.is_ipv4() == net.addr().is_ipv4());
         let to = |net: &IpNet| {
             let gateway = if net.addr().is_ipv4() { IpAddr::from(GATEWAY_IPV4) } else { IpAddr::from(GATEWAY_IPV6) };
             Route {
@@ -160,14 +161,13 @@ impl HostPort {
                 onlink: true,
                 mtu: Some(u32::from(self.shape.path_mtu)),
                 advmss: Some(self.shape.advmss(gateway)),
-                source: own.iter().copied().find(|address| address.is_ipv4() == net.addr().is_ipv4()),
+                source: own.iter().copied().find(|address| net.contains(address)).or_else(|| of_family(net)),
                 protocol: ROUTE_PROTOCOL,
                 ..Route::to(*net)
             }
         };
         // Without an address of its own in a family the node cannot be answered by the switch.
-        let answered = |net: &&IpNet| own.iter().any(|address| address.is_ipv4() == net.addr().is_ipv4());
-        let beyond = beyond.iter().filter(|net| !node.pod_cidrs.contains(net)).filter(answered);
+        let beyond = beyond.iter().filter(|net| !node.pod_cidrs.contains(net) && of_family(net).is_some());
         // Clients that are hidden from the node's own servers stand under the gateway's address: their answers come here. (The IPv6
         // gateway is on this link anyway.)
         let gateway = Route {

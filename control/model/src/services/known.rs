@@ -45,7 +45,7 @@ impl KnownServices {
         entry: ServiceEntry,
     ) -> Result<ServiceId, ServicesError> {
         let key = entry.key;
-        let known = self.made.get_mut(&key).filter(|made| same(&made.entry, &entry));
+        let known = self.made.get_mut(&key).filter(|made| made.entry == entry);
         let service = match known {
             Some(made) => {
                 made.asked = true;
@@ -59,27 +59,4 @@ impl KnownServices {
         };
         builder.shared(service)
     }
-}
-
-/// Whether two entries make the same Service.
-fn same(one: &ServiceEntry, other: &ServiceEntry) -> bool {
-    // Taken apart whole, so that a field that is added cannot be forgotten here.
-    let ServiceEntry {
-        key,
-        name,
-        family,
-        protocol,
-        cluster,
-        local,
-        known,
-        internal_local,
-        external_local,
-        affinity,
-        source_ranges,
-        choice,
-    } = one;
-    (key, name, family, protocol) == (&other.key, &other.name, &other.family, &other.protocol)
-        && (cluster, local, known) == (&other.cluster, &other.local, &other.known)
-        && (internal_local, external_local) == (&other.internal_local, &other.external_local)
-        && (affinity, source_ranges, choice) == (&other.affinity, &other.source_ranges, &other.choice)
 }

@@ -25,7 +25,7 @@ pub struct KnownBackend {
 }
 
 /// One port of a Service in one family, before it is checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceEntry {
     /// Names (Service, port, family) through all generations: the key of session affinity. Unique.
     pub key: u64,
