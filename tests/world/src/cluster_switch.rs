@@ -156,18 +156,7 @@ impl ClusterSwitch {
     /// The same for any frame that `source` can make on a link.
     #[must_use]
     pub fn wrap(&self, from: From, source: IpAddr, make: impl FnOnce(Ethernet) -> Vec<u8>) -> Vec<u8> {
-        match from {
-            From::Pod(pod) => make(Ethernet::new(mac_of(pod), GATEWAY_MAC)),
-            From::Host => make(Ethernet::new(HOST_MAC, GATEWAY_MAC)),
-            From::Outside => make(Ethernet::new(neighbour_mac(next_hop(source)), UPLINK_MAC)),
-            From::Peer(node) if self.encapsulation == Encapsulation::None => {
-                make(Ethernet::new(neighbour_mac(node_address(node, true)), UPLINK_MAC))
-            }
-            From::Peer(node) => {
-                let [theirs, ours] = [node, 0].map(|node| tunnel_mac(node_address(node, true)));
-                self.tunnelled(node, &make(Ethernet::new(theirs, ours)))
-            }
-        }
+        on_its_way(self.encapsulation, from, source, make, |node, inner| self.tunnelled(node, inner))
     }
 
     /// A frame in a tunnel packet of another node.
@@ -354,6 +343,28 @@ impl ClusterSwitch {
         match (frame.destination(), frame.source()) == (theirs, ours) {
             true => Ok(inner.to_vec()),
             false => Err(format!("goes inside from {} to {}", frame.source(), frame.destination())),
+        }
+    }
+}
+
+/// A frame with the MACs of its way, in the packet that `tunnelled` makes where its sender is another node.
+pub(crate) fn on_its_way(
+    encapsulation: Encapsulation,
+    from: From,
+    source: IpAddr,
+    make: impl FnOnce(Ethernet) -> Vec<u8>,
+    tunnelled: impl FnOnce(usize, &[u8]) -> Vec<u8>,
+) -> Vec<u8> {
+    match from {
+        From::Pod(pod) => make(Ethernet::new(mac_of(pod), GATEWAY_MAC)),
+        From::Host => make(Ethernet::new(HOST_MAC, GATEWAY_MAC)),
+        From::Outside => make(Ethernet::new(neighbour_mac(next_hop(source)), UPLINK_MAC)),
+        From::Peer(node) if encapsulation == Encapsulation::None => {
+            make(Ethernet::new(neighbour_mac(node_address(node, true)), UPLINK_MAC))
+        }
+        From::Peer(node) => {
+            let [theirs, ours] = [node, 0].map(|node| tunnel_mac(node_address(node, true)));
+            tunnelled(node, &make(Ethernet::new(theirs, ours)))
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 
 use sluice_packets::{Ethernet, Geneve, IcmpError, Ip, arp, fragment, ndp};
-use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC, tunnel_mac};
+use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
 use sluice_wire::{ethernet, tcp};
 
 use super::Left;
 use super::bytes::Bytes;
 use super::ground::Ground;
 use crate::cluster::{Encapsulation, Protocol, node_address, on_link, own_address, pod_address};
+use crate::cluster_switch::on_its_way;
 use crate::datagram::Datagram;
-use crate::expect::next_hop;
 use crate::traffic::{Content, From, outsider};
-use crate::wiring::{HOST_MAC, UPLINK_MAC, VNI, mac_of, neighbour_mac, tunnel_port};
+use crate::wiring::{UPLINK_MAC, VNI, mac_of, neighbour_mac, tunnel_port};
 
 /// Who can send. Two of them twice, as most things happen between these.
 const SENDERS: [From; 8] =
@@ -201,18 +201,7 @@ impl Frames {
         bytes: &mut Bytes<'_>,
         make: impl FnOnce(Ethernet) -> Vec<u8>,
     ) -> Vec<u8> {
-        match from {
-            From::Pod(pod) => make(Ethernet::new(mac_of(pod), GATEWAY_MAC)),
-            From::Host => make(Ethernet::new(HOST_MAC, GATEWAY_MAC)),
-            From::Outside => make(Ethernet::new(neighbour_mac(next_hop(source)), UPLINK_MAC)),
-            From::Peer(node) if self.encapsulation == Encapsulation::None => {
-                make(Ethernet::new(neighbour_mac(node_address(node, true)), UPLINK_MAC))
-            }
-            From::Peer(node) => {
-                let [theirs, ours] = [node, 0].map(|node| tunnel_mac(node_address(node, true)));
-                self.tunnelled(node, &make(Ethernet::new(theirs, ours)), bytes)
-            }
-        }
+        on_its_way(self.encapsulation, from, source, make, |node, inner| self.tunnelled(node, inner, bytes))
     }
 
     /// A tunnel packet; in it `inner`. Seldom of another network, from a stranger, or with options.
