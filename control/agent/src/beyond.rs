@@ -95,7 +95,7 @@ mod tests {
     fn network(encapsulation: Encapsulation) -> Network {
         let keys = Keys {
             node_name: Some("n".into()),
-            source: SourceKeys { directory: Some("/m".into()) },
+            source: SourceKeys::of_directory("/m"),
             uplink: UplinkKeys { device: Some("eth1".into()) },
             tunnel: TunnelKeys { encapsulation: Some(encapsulation), ..TunnelKeys::default() },
             ..Keys::default()

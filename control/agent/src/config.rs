@@ -11,15 +11,16 @@ use sluice_model::{NameError, NodeName};
 mod check;
 mod keys;
 mod network;
+mod source;
 
 pub use keys::{
-    FeatureKeys, Idle, IdleCores, Keys, LogFormat, LogKeys, LogLevel, Need, SourceKeys, SuperFrames, Switchable,
-    XdpMode,
+    FeatureKeys, Idle, IdleCores, Keys, LogFormat, LogKeys, LogLevel, Need, SuperFrames, Switchable, XdpMode,
 };
 pub use network::{
     ConnectionKeys, Encapsulation, EndpointChoice, MasqueradeKeys, Network, RemovedEndpoints, ServiceKeys, Switched,
     TunnelKeys, UplinkKeys,
 };
+pub use source::{Kubernetes, KubernetesKeys, Source, SourceKeys};
 
 /// The command line of sluiced.
 #[derive(Clone, Debug, Default, clap::Parser)]
@@ -45,15 +46,23 @@ pub struct Surroundings {
     pub hostname: Option<String>,
     /// Cores that this process may run on, in rising order.
     pub cores: Vec<usize>,
+    /// Whether the process is in a pod that may ask the Kubernetes API.
+    pub in_cluster: bool,
 }
 
+/// What Kubernetes sets in the environment of every container of a pod, and the file that those with a service account find
+/// (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>).
+const IN_CLUSTER: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "/var/run/secrets/kubernetes.io/serviceaccount/token");
+
 impl Surroundings {
-    /// NODE_NAME and the host's name (proc_sys_kernel(5)) as they are; the cores are the caller's to list, before
-    /// anything is pinned.
+    /// NODE_NAME, the host's name (proc_sys_kernel(5)) and the service account as they are; the cores are the caller's to
+    /// list, before anything is pinned.
     pub fn read(cores: Vec<usize>) -> Surroundings {
         let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
         let hostname = hostname.map(|name| name.trim().to_owned());
-        Surroundings { node_name: std::env::var("NODE_NAME").ok(), hostname, cores }
+        let (variable, token) = IN_CLUSTER;
+        let in_cluster = std::env::var_os(variable).is_some_and(|host| !host.is_empty()) && Path::new(token).exists();
+        Surroundings { node_name: std::env::var("NODE_NAME").ok(), hostname, cores, in_cluster }
     }
 }
 
@@ -90,8 +99,32 @@ pub enum ConfigError {
         reason: NameError,
     },
     /// Nothing says where the objects come from.
-    #[error("source.directory is missing; set it to the directory with the manifests")]
+    #[error(
+        "source is missing; set source.directory to a directory with manifests, or source.kubernetes.kubeconfig to a file \
+         that tells how to reach the Kubernetes API, or run sluiced in a pod with a service account"
+    )]
     NoSource,
+    /// Two places for the objects to come from.
+    #[error("source.directory and source.kubernetes are both set; leave one of them out")]
+    TwoSources,
+    /// Nothing tells how to reach the API.
+    #[error(
+        "source.kubernetes.kubeconfig is missing, and this is no pod with a service account; set it to a file that tells how to \
+         reach the Kubernetes API"
+    )]
+    NoKubeconfig,
+    /// A context of no file.
+    #[error("source.kubernetes.context \"{context}\" is in no file; set source.kubernetes.kubeconfig too")]
+    ContextWithoutFile {
+        /// Its value.
+        context: String,
+    },
+    /// Not the URL of a server.
+    #[error("source.kubernetes.server \"{value}\" is no URL of a server, as https://192.0.2.10:6443")]
+    BadServer {
+        /// Its value.
+        value: String,
+    },
     /// A directory that depends on where the process was started.
     #[error("{key} \"{}\" is not absolute; begin it with /", path.display())]
     NotAbsolute {
@@ -174,13 +207,6 @@ pub enum ConfigError {
         /// Why not.
         reason: String,
     },
-}
-
-/// Where the objects come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A directory of manifests.
-    Directory(PathBuf),
 }
 
 /// Whether features of the kernel may be used; each is probed where it is `auto`.

@@ -430,7 +430,7 @@ mod tests {
     use crate::config::{Config, Keys, SourceKeys};
 
     fn network() -> Network {
-        let source = SourceKeys { directory: Some("/m".into()) };
+        let source = SourceKeys::of_directory("/m");
         let keys = Keys { node_name: Some("n1".into()), source, ..Keys::default() };
         let around = crate::config::Surroundings { cores: vec![0], ..Default::default() };
         Config::check(keys, &around).unwrap().network

@@ -115,11 +115,11 @@ mod tests {
     #[test]
     fn each_feature_is_told_with_whether_it_was_forced_off_or_is_missing() {
         let keys = Keys {
-            source: SourceKeys { directory: Some("/m".into()) },
+            source: SourceKeys::of_directory("/m"),
             features: FeatureKeys { tx_metadata: Some(Switchable::Off), ..FeatureKeys::default() },
             ..Keys::default()
         };
-        let surroundings = Surroundings { node_name: Some("n1".into()), hostname: None, cores: vec![0] };
+        let surroundings = Surroundings { node_name: Some("n1".into()), cores: vec![0], ..Surroundings::default() };
         let config = Config::check(keys, &surroundings).unwrap();
         let features = Features { multi_buffer: true, need_wakeup: true, ..Features::default() };
         assert_eq!(

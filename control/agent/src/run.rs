@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use sluice_cni_protocol::SOCKET_NAME;
 use sluice_host::Netlink;
@@ -82,7 +82,10 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let listener = http::listen(agent.config.http).await?;
     info!(address = %listener.local_addr().unwrap_or(agent.config.http), "serving HTTP");
     tokio::spawn(http::serve(listener, Arc::clone(agent)));
-    let Source::Directory(directory) = &agent.config.source;
+    let directory = match &agent.config.source {
+        Source::Directory(directory) => directory,
+        Source::Kubernetes(_) => bail!("source.kubernetes cannot be followed yet; set source.directory"),
+    };
     let mut objects = Objects::new(watch(directory, Timing::default()).context("watching the manifests")?);
     // Before pods of an earlier time are served: their policies must be in force from the first packet.
     objects.first(agent).await;

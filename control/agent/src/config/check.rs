@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sluice_model::NodeName;
 
-use super::{Config, ConfigError, DEFAULT_HTTP, Features, Keys, Log, Source, Surroundings, network};
+use super::{Config, ConfigError, DEFAULT_HTTP, Features, Keys, Log, Surroundings, network, source};
 
 /// Bytes of a socket's path (unix(7)) less the final zero and `/sluiced.sock`.
 const RUN_DIR_LIMIT: usize = 107 - "/sluiced.sock".len();
@@ -31,13 +31,13 @@ pub(super) fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, C
         None => DEFAULT_HTTP,
         Some(value) => value.parse().map_err(|_| ConfigError::BadHttp { value })?,
     };
-    let source = keys.source.directory.ok_or(ConfigError::NoSource)?;
+    let source = source::check(keys.source, surroundings)?;
     let network = network::check(keys.uplink, keys.tunnel, keys.services, keys.masquerade, keys.connections)?;
     Ok(Config {
         node_name: node_name(keys.node_name, surroundings)?,
         run_dir: run_dir(keys.run_dir)?,
         state_dir: absolute("stateDir", keys.state_dir.unwrap_or_else(|| PathBuf::from("/var/lib/sluice")))?,
-        source: Source::Directory(absolute("source.directory", source)?),
+        source,
         cores: cores(keys.cores, &surroundings.cores)?,
         idle: keys.idle.unwrap_or_default(),
         idle_cores: keys.idle_cores.unwrap_or_default(),
@@ -88,7 +88,7 @@ fn run_dir(key: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     Ok(path)
 }
 
-fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+pub(super) fn absolute(key: &'static str, path: PathBuf) -> Result<PathBuf, ConfigError> {
     if path.is_absolute() { Ok(path) } else { Err(ConfigError::NotAbsolute { key, path }) }
 }
 

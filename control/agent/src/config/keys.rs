@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::network::{ConnectionKeys, MasqueradeKeys, ServiceKeys, TunnelKeys, UplinkKeys};
-use super::{Config, Features, Log, Source};
+use super::source::SourceKeys;
+use super::{Config, Features, Log};
 
 /// What a worker does when there is nothing to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -188,15 +189,6 @@ pub struct Keys {
     pub log: LogKeys,
 }
 
-/// The keys of `source`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub struct SourceKeys {
-    /// Directory of manifests
-    #[arg(long = "source-directory", value_name = "DIR")]
-    pub directory: Option<PathBuf>,
-}
-
 /// The keys of `features`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -235,7 +227,7 @@ impl Keys {
             node_name,
             run_dir,
             state_dir,
-            source: SourceKeys { directory },
+            source,
             cores,
             idle,
             idle_cores,
@@ -258,7 +250,7 @@ impl Keys {
             node_name: node_name.or(base.node_name),
             run_dir: run_dir.or(base.run_dir),
             state_dir: state_dir.or(base.state_dir),
-            source: SourceKeys { directory: directory.or(base.source.directory) },
+            source: source.over(base.source),
             cores: cores.or(base.cores),
             idle: idle.or(base.idle),
             idle_cores: idle_cores.or(base.idle_cores),
@@ -287,7 +279,6 @@ impl Keys {
 
 impl From<&Config> for Keys {
     fn from(config: &Config) -> Keys {
-        let Source::Directory(directory) = &config.source;
         let Features { multi_buffer, tx_metadata, tx_budget, need_wakeup } = config.features;
         let Log { format, level } = config.log;
         let (uplink, tunnel, services, masquerade, connections) = config.network.keys();
@@ -295,7 +286,7 @@ impl From<&Config> for Keys {
             node_name: Some(config.node_name.as_str().to_owned()),
             run_dir: Some(config.run_dir.clone()),
             state_dir: Some(config.state_dir.clone()),
-            source: SourceKeys { directory: Some(directory.clone()) },
+            source: SourceKeys::from(&config.source),
             cores: Some(config.cores.clone()),
             idle: Some(config.idle),
             idle_cores: Some(config.idle_cores),

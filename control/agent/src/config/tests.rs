@@ -10,7 +10,7 @@ use sluice_model::NodePortAddresses;
 use super::*;
 
 fn surroundings() -> Surroundings {
-    Surroundings { node_name: None, hostname: Some("Host-1".into()), cores: vec![0, 1, 3] }
+    Surroundings { node_name: None, hostname: Some("Host-1".into()), cores: vec![0, 1, 3], in_cluster: false }
 }
 
 fn args(flags: &[&str]) -> Args {
@@ -175,12 +175,70 @@ fn every_key_is_a_flag_and_flags_win() {
 
 #[test]
 fn what_is_printed_reads_back_the_same() {
-    for text in ["source: {directory: /m}", WHOLE] {
+    for text in ["source: {directory: /m}", WHOLE, "source: {kubernetes: {kubeconfig: /k}}", KUBERNETES] {
         let config = load(text, &[]).unwrap();
         let printed = config.to_yaml().unwrap();
         assert_eq!(load(&printed, &[]).unwrap(), config, "{printed}");
     }
     assert!(args(&["--print-config"]).print_config);
+}
+
+const KUBERNETES: &str = "source: {kubernetes: {kubeconfig: /k, context: c, server: 'https://192.0.2.10:6443'}}";
+
+#[test]
+fn the_kubernetes_api_is_a_source_beside_a_directory() {
+    let kubernetes = |kubeconfig: &str, context: &str, server: &str| {
+        let (context, server) = (Some(context.to_owned()), Some(server.to_owned()));
+        Source::Kubernetes(Kubernetes { kubeconfig: Some(kubeconfig.into()), context, server })
+    };
+    let of_file = kubernetes("/k", "c", "https://192.0.2.10:6443");
+    assert_eq!(load(KUBERNETES, &[]).unwrap().source, of_file);
+    let flags = [
+        "--source-kubernetes-kubeconfig=/l",
+        "--source-kubernetes-context=d",
+        "--source-kubernetes-server=http://[::1]:8080",
+    ];
+    let flagged = kubernetes("/l", "d", "http://[::1]:8080");
+    assert_eq!(load(KUBERNETES, &flags).unwrap().source, flagged);
+    assert_eq!(load("", &flags).unwrap().source, flagged);
+    let server_alone = load(KUBERNETES, &flags[2..]).unwrap().source;
+    assert_eq!(server_alone, kubernetes("/k", "c", "http://[::1]:8080"), "flags go over the file key by key");
+    assert_eq!(load(WHOLE, &flags).unwrap().source, flagged, "a flag of one source takes the place of the other");
+    assert_eq!(load(KUBERNETES, &["--source-directory=/n"]).unwrap().source, Source::Directory("/n".into()));
+}
+
+#[test]
+fn in_a_pod_the_service_account_is_the_source_unless_something_else_is() {
+    let source = |text: &str, in_cluster: bool| {
+        let around = Surroundings { in_cluster, ..surroundings() };
+        Config::check(parse(Path::new("c"), text).unwrap(), &around).map(|config| config.source)
+    };
+    let own = Source::Kubernetes(Kubernetes::default());
+    assert_eq!(source("log: {level: info}", true).unwrap(), own);
+    assert_eq!(source("source: {kubernetes: {}}", true).unwrap(), own);
+    let server = "https://api.example:6443".to_owned();
+    let past_the_service = Source::Kubernetes(Kubernetes { server: Some(server.clone()), ..Kubernetes::default() });
+    assert_eq!(source(&format!("source: {{kubernetes: {{server: '{server}'}}}}"), true).unwrap(), past_the_service);
+    assert_eq!(source("source: {directory: /m}", true).unwrap(), Source::Directory("/m".into()));
+    assert!(matches!(source("log: {level: info}", false), Err(ConfigError::NoSource)));
+    assert!(matches!(source("source: {kubernetes: {}}", false), Err(ConfigError::NoKubeconfig)));
+}
+
+#[test]
+fn a_source_that_cannot_be_is_refused_with_key_and_remedy() {
+    let refused = |lines: &str| load(lines, &[]).unwrap_err().to_string();
+    assert!(refused("").contains("source is missing") && refused("").contains("source.directory"));
+    for (source, said) in [
+        ("directory: /m, kubernetes: {kubeconfig: /k}", "both set"),
+        ("directory: m", "source.directory \"m\" is not absolute"),
+        ("kubernetes: {kubeconfig: k}", "source.kubernetes.kubeconfig \"k\" is not absolute"),
+        ("kubernetes: {context: c}", "source.kubernetes.context \"c\" is in no file"),
+        ("kubernetes: {kubeconfig: /k, server: '192.0.2.10:6443'}", "\"192.0.2.10:6443\" is no URL of a server"),
+        ("kubernetes: {kubeconfig: /k, server: 'ftp://a'}", "\"ftp://a\" is no URL"),
+    ] {
+        let refused = refused(&format!("source: {{{source}}}"));
+        assert!(refused.contains(said), "{refused:?} should say {said:?}");
+    }
 }
 
 #[test]
@@ -210,9 +268,9 @@ fn a_file_that_is_not_yaml_or_not_there_is_refused_with_its_name() {
 fn the_nodes_name_comes_from_key_then_environment_then_host() {
     let name = |key: Option<&str>, environment: Option<&str>, hostname: Option<&str>| {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        let keys =
-            Keys { node_name: owned(key), source: SourceKeys { directory: Some("/m".into()) }, ..Keys::default() };
-        let around = Surroundings { node_name: owned(environment), hostname: owned(hostname), cores: vec![0] };
+        let keys = Keys { node_name: owned(key), source: SourceKeys::of_directory("/m"), ..Keys::default() };
+        let around =
+            Surroundings { node_name: owned(environment), hostname: owned(hostname), cores: vec![0], ..surroundings() };
         Config::check(keys, &around).map(|config| config.node_name.as_str().to_owned())
     };
     assert_eq!(name(Some("a"), Some("b"), Some("c")).unwrap(), "a");
@@ -230,7 +288,7 @@ fn cores_that_are_not_there_are_refused_with_those_that_are() {
     assert!(refusal("cores: [1, 1]").contains("core 1 is named twice"));
     assert!(refusal("cores: []").contains("cores is empty"));
     let none = Surroundings { cores: Vec::new(), ..surroundings() };
-    let keys = Keys { source: SourceKeys { directory: Some("/m".into()) }, ..Keys::default() };
+    let keys = Keys { source: SourceKeys::of_directory("/m"), ..Keys::default() };
     assert!(matches!(Config::check(keys.clone(), &none), Err(ConfigError::NoCores { .. })));
     let many = Surroundings { cores: (0..300).collect(), ..surroundings() };
     let keys = Keys { cores: Some((0..257).collect()), ..keys };
@@ -285,7 +343,6 @@ fn directories_must_be_absolute_and_fit_a_socket() {
     assert!(load("source: {directory: m}", &[]).unwrap_err().to_string().contains("source.directory"));
     assert!(refusal(&format!("runDir: /{}", "r".repeat(94))).contains("more than 94 bytes"));
     assert!(load(&format!("source: {{directory: /m}}\nrunDir: /{}", "r".repeat(93)), &[]).is_ok());
-    assert!(load("", &[]).unwrap_err().to_string().contains("source.directory is missing"));
 }
 
 #[test]
