@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,22 @@ pub(crate) const ANSWER_BOUND: Duration = Duration::from_secs(2);
 /// Lines of the agent's log shown with a failure.
 const TAIL_LINES: usize = 25;
 
+/// Where the agents of a lab get their objects from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ObjectSource {
+    /// A directory: the manifests, and in a lab with a wire what became of the pods.
+    #[default]
+    Directory,
+    /// An API server, by a kubeconfig that every node can read. The manifests then only say which nodes and pods there are;
+    /// the caller brings the objects to the API server.
+    Kubeconfig(PathBuf),
+}
+
 /// What every agent of a lab is told beside its node's name and directories.
 #[derive(Debug, Clone, Default)]
 pub struct AgentSettings {
+    /// Where its objects come from.
+    pub source: ObjectSource,
     /// Cores for the switch; empty for the machine's last one.
     pub cores: Vec<usize>,
     /// Further keys of the agent's configuration, dots between nested keys: `features.txMetadata` to `off`.
@@ -65,11 +78,15 @@ impl AgentSettings {
 
     /// The agent's configuration file.
     fn config(&self, layout: &Layout, node: &str, manifests: &Path) -> String {
+        let source = match &self.source {
+            ObjectSource::Directory => json!({ "directory": manifests }),
+            ObjectSource::Kubeconfig(file) => json!({ "kubernetes": { "kubeconfig": file } }),
+        };
         let mut config = json!({
             "nodeName": node,
             "runDir": layout.run_dir(node),
             "stateDir": layout.state_dir(node),
-            "source": { "directory": manifests },
+            "source": source,
             "cores": self.cores(),
         });
         for (key, value) in &self.set {
@@ -233,6 +250,17 @@ mod tests {
         assert_eq!(config["superFrames"], "off");
         assert_eq!(config["features"], json!({"txMetadata": "off", "txBudget": "auto"}));
         assert_eq!(config["podMtu"], 1400);
+    }
+
+    #[test]
+    fn an_agent_watches_an_api_server_or_a_directory_and_settings_go_before() {
+        let source = ObjectSource::Kubeconfig("/k".into());
+        let mut settings = AgentSettings { source, ..Default::default() };
+        settings.set("source.kubernetes.server=https://192.0.2.250:6443").expect("valid");
+        let text = settings.config(&Layout::of(&LabName::default()), "a", Path::new("/m"));
+        let config: Value = serde_saphyr::from_str(&text).expect("YAML");
+        let server = "https://192.0.2.250:6443";
+        assert_eq!(config["source"], json!({"kubernetes": {"kubeconfig": "/k", "server": server}}));
     }
 
     #[test]

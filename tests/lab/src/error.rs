@@ -65,6 +65,12 @@ pub enum LabError {
         /// The lab.
         name: String,
     },
+    /// A host was to be on the wire of a lab that has none.
+    #[error("lab {name} is to have no wire between its nodes; make it with an underlay")]
+    NoWire {
+        /// The lab.
+        name: String,
+    },
     /// There is no lab of this name.
     #[error("lab {name} is not up; start it with `sluice lab up{}`", name_option(.name))]
     NotUp {

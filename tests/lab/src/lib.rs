@@ -32,8 +32,9 @@ mod stop;
 mod topology;
 mod underlay;
 mod up;
+mod wire;
 
-pub use agent::AgentSettings;
+pub use agent::{AgentSettings, ObjectSource};
 pub use binaries::Binaries;
 pub use down::{Removed, down};
 pub use error::LabError;
@@ -46,3 +47,4 @@ pub use status::{LabStatus, NodeStatus, PodStatus, agent_status, labs, record, s
 pub use stop::Stop;
 pub use underlay::{BEYOND_V4, BEYOND_V6, UPLINK, UnderlayRecord};
 pub use up::{Change, UpOptions, up};
+pub use wire::{WireHost, raise_wire};

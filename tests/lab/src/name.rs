@@ -35,6 +35,11 @@ impl LabName {
         format!("slu-{self}-_outside")
     }
 
+    /// Name of the namespace of a host on the wire that is no node.
+    pub fn host_netns(&self, label: &str) -> String {
+        format!("slu-{self}-_{label}")
+    }
+
     /// Name of the namespace that plays a pod.
     pub fn pod_netns(&self, namespace: &str, pod: &str) -> String {
         format!("slu-{self}-{namespace}-{pod}")

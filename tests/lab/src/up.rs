@@ -112,25 +112,8 @@ impl Running<'_> {
 /// # Errors
 /// Everything about input ([`LabError::Topology`], [`LabError::NoBinary`], ...) before anything is made.
 pub fn up(options: &UpOptions, progress: &mut dyn FnMut(&Change)) -> Result<Vec<Change>, LabError> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(LabError::NotRoot);
-    }
-    let directory = &options.manifests;
-    let manifests = directory
-        .canonicalize()
-        .map_err(|source| LabError::ManifestDirectory { directory: directory.clone(), source })?;
-    let topology = Topology::load(&options.name, &manifests)?;
-
     let layout = Layout::of(&options.name);
-    let _lock = LabLock::create(&options.name, &layout)?;
-    let mut record = Record::load(&options.name, &layout)?.unwrap_or_else(|| Record::new(manifests.clone()));
-    let wire = options.underlay.then(|| UnderlayRecord::of(&options.name, &topology)).transpose()?;
-    if !record.nodes.is_empty() && record.underlay.is_some() != wire.is_some() {
-        return Err(LabError::OtherWire { name: options.name.to_string() });
-    }
-    record.underlay = wire;
-    record.manifests = manifests;
-    record.complete = false;
+    let (topology, _lock, record) = plan(options, &layout)?;
     let mut running = Running { options, layout: &layout, record, changes: Vec::new(), progress };
     running.save()?;
     remove_surplus(&mut running, &topology)?;
@@ -150,6 +133,29 @@ pub fn up(options: &UpOptions, progress: &mut dyn FnMut(&Change)) -> Result<Vec<
     running.record.complete = true;
     running.save()?;
     Ok(running.changes)
+}
+
+/// Reads and checks what the lab is to be, before anything is made; locks it, and gives the record to go on from.
+pub(crate) fn plan(options: &UpOptions, layout: &Layout) -> Result<(Topology, LabLock, Record), LabError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(LabError::NotRoot);
+    }
+    let directory = &options.manifests;
+    let manifests = directory
+        .canonicalize()
+        .map_err(|source| LabError::ManifestDirectory { directory: directory.clone(), source })?;
+    let topology = Topology::load(&options.name, &manifests)?;
+
+    let lock = LabLock::create(&options.name, layout)?;
+    let mut record = Record::load(&options.name, layout)?.unwrap_or_else(|| Record::new(manifests.clone()));
+    let wire = options.underlay.then(|| UnderlayRecord::of(&options.name, &topology)).transpose()?;
+    if !record.nodes.is_empty() && record.underlay.is_some() != wire.is_some() {
+        return Err(LabError::OtherWire { name: options.name.to_string() });
+    }
+    record.underlay = wire;
+    record.manifests = manifests;
+    record.complete = false;
+    Ok((topology, lock, record))
 }
 
 /// Removes pods and nodes that are not wanted any more; a pod that moved to another node is made anew there.
