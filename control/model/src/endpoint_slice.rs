@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 /// Label with the Service that a slice belongs to.
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// Annotation with the time of the change that the slice tells of, to measure how long it takes to be in force.
-const CHANGE_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+pub(crate) const CHANGE_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// A checked EndpointSlice.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ impl fmt::Display for Fault {
 }
 
 /// The object a fault is about. Its names are as written, because a bad name is a fault itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     /// Its kind.
     pub kind: Kind,

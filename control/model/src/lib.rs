@@ -35,6 +35,7 @@ pub mod raw;
 mod selector;
 mod service;
 mod services;
+mod stored;
 mod timestamp;
 
 pub use attachment::{Attachment, ContainerId, HostPort, UplinkPort};

@@ -55,6 +55,11 @@ impl Node {
         }
     }
 
+    /// The annotations that say what Sluice reads of them.
+    pub(crate) fn annotations(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.tunnel_mac.map(|mac| (TUNNEL_MAC, mac.to_string())).into_iter()
+    }
+
     /// The zone it is in.
     pub fn zone(&self) -> Option<&str> {
         self.labels.get(ZONE_LABEL).map(String::as_str).filter(|zone| !zone.is_empty())

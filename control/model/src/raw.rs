@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fault::Fault;
 use crate::object::{Kind, Object};
 
 mod endpoint_slice;
+mod from_checked;
 mod int_or_string;
 mod namespace;
 mod network_policy;
@@ -27,7 +28,7 @@ pub use pod::*;
 pub use service::*;
 
 /// A raw object of one of the kinds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub enum Raw {
     /// A Node.
     Node(Node),
@@ -70,7 +71,7 @@ impl Raw {
 }
 
 /// `metadata` of any object.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Metadata {
     /// Name.

@@ -1,5 +1,7 @@
 //! Points in time as the API writes them (RFC 3339), to put objects in order of age.
 
+use std::fmt;
+
 /// A point in time, in UTC. Ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -26,6 +28,34 @@ impl Timestamp {
         let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset(zone)?;
         possible.then_some(Timestamp { seconds, nanoseconds })
     }
+}
+
+/// As RFC 3339 writes it in UTC, of the years 0000 to 9999; a time beyond them, which only an offset can say, is told as the
+/// nearest of them.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (days_since_1970(0, 1, 1) * 86_400, days_since_1970(10_000, 1, 1) * 86_400 - 1);
+        let seconds = self.seconds.clamp(first, last);
+        let (year, month, day) = date(seconds.div_euclid(86_400));
+        let of_day = seconds.rem_euclid(86_400);
+        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if self.nanoseconds > 0 {
+            write!(f, ".{:09}", self.nanoseconds)?;
+        }
+        f.write_str("Z")
+    }
+}
+
+/// Year, month and day: the other way round of [`days_since_1970`].
+fn date(days: i64) -> (i64, i64, i64) {
+    // A guess that is right or one too late, as no year is longer than 366 days and the mean is 365.2425.
+    let mut year = 1970 + days * 10_000 / 3_652_425 + 1;
+    while days_since_1970(year, 1, 1) > days {
+        year -= 1;
+    }
+    let month = (2..=12).take_while(|month| days_since_1970(year, *month, 1) <= days).last().unwrap_or(1);
+    (year, month, days - days_since_1970(year, month, 1) + 1)
 }
 
 /// Three numbers of exactly so many digits.
@@ -106,6 +136,22 @@ mod tests {
         let precise = Timestamp::parse("2026-11-22T14:12:47.5Z").expect("has a fraction");
         assert_eq!(precise.nanoseconds, 500_000_000);
         assert!(precise > Timestamp::parse("2026-11-22T14:12:47Z").expect("is a time"));
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_read() {
+        for text in [
+            "0000-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.000000001Z",
+            "1972-02-29T00:00:00Z",
+            "2000-12-31T23:59:59Z",
+            "2026-11-22T14:12:47.500000000Z",
+            "9999-12-31T23:59:59Z",
+        ] {
+            assert_eq!(Timestamp::parse(text).expect("is a time").to_string(), text);
+        }
+        let beyond = Timestamp::parse("9999-12-31T23:59:59-01:00").expect("is a time");
+        assert_eq!(beyond.to_string(), "9999-12-31T23:59:59Z");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `discovery.k8s.io/v1/EndpointSlice`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::raw::Metadata;
 
 /// An EndpointSlice.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EndpointSlice {
     /// Metadata.
@@ -19,7 +19,7 @@ pub struct EndpointSlice {
 }
 
 /// One of `endpoints`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Endpoint {
     /// Its addresses.
@@ -35,7 +35,7 @@ pub struct Endpoint {
 }
 
 /// `conditions` of an endpoint.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointConditions {
     /// Takes new connections; true when missing.
@@ -47,7 +47,7 @@ pub struct EndpointConditions {
 }
 
 /// `hints` of an endpoint.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EndpointHints {
     /// Zones that should use it.
@@ -57,7 +57,7 @@ pub struct EndpointHints {
 }
 
 /// One of `hints.forZones` or `hints.forNodes`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hint {
     /// The zone or the node.
@@ -65,7 +65,7 @@ pub struct Hint {
 }
 
 /// One of `ports`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EndpointPort {
     /// The name of the Service's port; missing is the empty one.

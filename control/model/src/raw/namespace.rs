@@ -1,11 +1,11 @@
 //! `v1/Namespace`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::raw::Metadata;
 
 /// A Namespace.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Namespace {
     /// Metadata.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::raw::{IntOrString, Metadata};
 
 /// A NetworkPolicy.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkPolicy {
     /// Metadata.
@@ -17,7 +17,7 @@ pub struct NetworkPolicy {
 }
 
 /// `spec` of a NetworkPolicy.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
     /// The pods it is about; missing or empty means every pod of its namespace.
@@ -32,7 +32,7 @@ pub struct NetworkPolicySpec {
 
 /// One of `spec.ingress` or `spec.egress`. Both lists of peers are read in both, so that the wrong one is told: ignored,
 /// it would let everybody in.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkPolicyRule {
     /// Who may come in; missing or empty means anybody. For ingress alone.
@@ -44,7 +44,7 @@ pub struct NetworkPolicyRule {
 }
 
 /// One of a rule's `from` or `to`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NetworkPolicyPeer {
     /// Pods with these labels; missing beside a namespace selector means all of them.
@@ -56,7 +56,7 @@ pub struct NetworkPolicyPeer {
 }
 
 /// `ipBlock` of a peer.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IpBlock {
     /// The network.
@@ -66,7 +66,7 @@ pub struct IpBlock {
 }
 
 /// One of a rule's `ports`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NetworkPolicyPort {
     /// `TCP` when missing.
@@ -78,7 +78,7 @@ pub struct NetworkPolicyPort {
 }
 
 /// A label selector.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LabelSelector {
     /// Labels that must be there with these values; a `null` value is the empty one.
@@ -88,7 +88,7 @@ pub struct LabelSelector {
 }
 
 /// One of `matchExpressions`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabelSelectorRequirement {
     /// The label's key.

@@ -1,11 +1,11 @@
 //! `v1/Node`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::raw::Metadata;
 
 /// A Node.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
     /// Metadata.
@@ -17,7 +17,7 @@ pub struct Node {
 }
 
 /// `spec` of a Node.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeSpec {
     /// The first pod network, as older writers have it.
@@ -29,7 +29,7 @@ pub struct NodeSpec {
 }
 
 /// `status` of a Node.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
     /// Addresses and names of the node.
@@ -37,7 +37,7 @@ pub struct NodeStatus {
 }
 
 /// One of `status.addresses`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeAddress {
     /// `InternalIP`, `Hostname` and so on.

@@ -1,11 +1,11 @@
 //! `v1/Pod`.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::raw::Metadata;
 
 /// A Pod.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pod {
     /// Metadata.
@@ -17,7 +17,7 @@ pub struct Pod {
 }
 
 /// `spec` of a Pod.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PodSpec {
     /// The node it is bound to.
@@ -31,7 +31,7 @@ pub struct PodSpec {
 }
 
 /// One of `spec.containers` or `spec.initContainers`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Container {
     /// Ports it listens on.
@@ -41,7 +41,7 @@ pub struct Container {
 }
 
 /// One of a container's `ports`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ContainerPort {
     /// The name by which Services and policies call it.
@@ -53,7 +53,7 @@ pub struct ContainerPort {
 }
 
 /// `status` of a Pod.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PodStatus {
     /// Where it is in its life.
@@ -69,7 +69,7 @@ pub struct PodStatus {
 }
 
 /// One of `status.podIPs`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PodIp {
     /// The address.
@@ -77,7 +77,7 @@ pub struct PodIp {
 }
 
 /// One of `status.conditions`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PodCondition {
     /// `Ready` and others.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::raw::{IntOrString, Metadata};
 
 /// A Service.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Service {
     /// Metadata.
@@ -19,7 +19,7 @@ pub struct Service {
 }
 
 /// `spec` of a Service.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
     /// `ClusterIP` when missing.
@@ -57,7 +57,7 @@ pub struct ServiceSpec {
 }
 
 /// `spec.sessionAffinityConfig`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionAffinityConfig {
     /// For `ClientIP`.
@@ -66,7 +66,7 @@ pub struct SessionAffinityConfig {
 }
 
 /// `spec.sessionAffinityConfig.clientIP`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ClientIpConfig {
     /// Seconds.
@@ -74,7 +74,7 @@ pub struct ClientIpConfig {
 }
 
 /// One of `spec.ports`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its name; may be missing where it is the only one.
@@ -90,7 +90,7 @@ pub struct ServicePort {
 }
 
 /// `status` of a Service.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceStatus {
     /// What the load balancer's controller wrote.
@@ -98,7 +98,7 @@ pub struct ServiceStatus {
 }
 
 /// `status.loadBalancer`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoadBalancerStatus {
     /// Where the load balancer is reached.
@@ -106,7 +106,7 @@ pub struct LoadBalancerStatus {
 }
 
 /// One of `status.loadBalancer.ingress`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct LoadBalancerIngress {
     /// An address; one that has only a host name is not for the nodes.
