@@ -40,6 +40,7 @@ test: setup ## Everything: unit and property tests, tests on the real kernel, a 
 test-unit: setup ## Unit and property tests; needs no privileges.
 	cargo test --workspace --exclude sluice-netns
 	cargo test -p sluice-connections --features loom --test interleavings
+	cargo test -p sluice-xsk --features loom --test interleavings
 
 test-kernel: setup ## Tests in network namespaces of their own, on the real kernel. Needs root.
 	@setup/privileges make test-kernel

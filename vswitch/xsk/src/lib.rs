@@ -12,6 +12,7 @@
 //! | [`umem`] | the packet memory, who owns each frame of it, the depot of free frames |
 //! | [`frame`] | move-only tokens: [`Frame`], [`Segment`] (a frame and the bytes used in it), [`Burst`] |
 //! | [`ring`] | one side of a ring over memory shared with the kernel |
+//! | `words` | the index words and entries of a ring in that memory |
 //! | [`pool`] | a worker's own stack of free frames |
 //! | [`port`] | the four rings of one device queue: receive, send, reclaim, refill |
 //! | [`socket`] | the system calls that make a port: register, map, bind |
@@ -21,6 +22,7 @@
 //! | [`features`] | what this kernel can do, and what configuration forbids |
 //! | [`shared_words`] | words in a file that outlive the process: not for packets, but for what is remembered of them |
 //! | `pair` | (feature) a port over plain memory and the kernel's end of it |
+//! | `modelled` | (feature `loom`) what stands in for shared memory and queues in tests of every interleaving |
 //!
 //! # Safety argument
 //!
@@ -40,10 +42,13 @@
 //! on our own, as `tools/lib/bpf/xsk.h` and `net/xdp/xsk_queue.h` prescribe.
 #![warn(unsafe_op_in_unsafe_fn)]
 
+mod atomic;
 pub mod features;
 pub mod frame;
 mod level;
 pub mod mapping;
+#[cfg(feature = "loom")]
+pub mod modelled;
 pub mod offload;
 #[cfg(feature = "pair")]
 pub mod pair;
@@ -54,6 +59,8 @@ pub mod shared_words;
 pub mod socket;
 pub mod statistics;
 pub mod umem;
+#[cfg_attr(feature = "loom", allow(dead_code, reason = "`modelled` stands in for it"))]
+mod words;
 
 pub use features::{Features, Toggle};
 pub use frame::{Burst, Frame, Packet, Segment};

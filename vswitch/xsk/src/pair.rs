@@ -8,9 +8,8 @@
 use std::sync::Arc;
 
 use crate::features::Features;
-use crate::mapping::Mapping;
 use crate::port::{Port, Rings};
-use crate::ring::{Backing, CONTINUED, Consumer, Descriptor, Entry, Layout, Producer, TX_METADATA};
+use crate::ring::{CONTINUED, Consumer, Descriptor, Entry, Producer, TX_METADATA, Words};
 use crate::umem::{RingsId, Umem};
 use crate::{CHUNK_SIZE, HEADROOM, Partial, TX_METADATA_LEN};
 
@@ -59,14 +58,8 @@ pub fn pair(umem: &Arc<Umem>, size: u32, features: Features) -> Option<(Port, Ke
 }
 
 fn ring<T: Entry>(size: u32) -> Option<(Producer<T>, Consumer<T>)> {
-    let layout = Layout { producer: 0, consumer: 64, flags: 128, entries: 192 };
-    let len = layout.entries + size as usize * size_of::<T>();
-    let (mapping, _) = Mapping::memfd("sluice-ring", len, false).ok()?;
-    let mapping = Arc::new(mapping);
-    Some((
-        Producer::new(Backing::Plain(mapping.clone()), layout, size)?,
-        Consumer::new(Backing::Plain(mapping), layout, size)?,
-    ))
+    let (near, far) = Words::plain(size)?;
+    Some((Producer::over(near), Consumer::over(far)))
 }
 
 impl Kernel {

@@ -2,14 +2,16 @@
 //!
 //! A ring is a power-of-two array with a producer and a consumer index that only grow (modulo 2^32). Each index has one
 //! writer. The reader of an entry acquires the producer index, the writer of an entry releases it; and the other way round
-//! for the consumer index, so that an entry is not overwritten before it was read.
+//! for the consumer index, so that an entry is not overwritten before it was read. Shown in every interleaving by
+//! `tests/interleavings.rs`.
 #![allow(unsafe_code, reason = "memory shared with the kernel; the argument is in the crate's documentation")]
 
-use std::marker::PhantomData;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use crate::mapping::Mapping;
+use crate::atomic::Ordering;
+#[cfg(feature = "loom")]
+pub(crate) use crate::modelled::Words;
+#[cfg(not(feature = "loom"))]
+pub(crate) use crate::words::Words;
+use crate::words::{Backing, Layout};
 
 /// `XDP_RING_NEED_WAKEUP` in a ring's flags word (`include/uapi/linux/if_xdp.h`).
 const NEED_WAKEUP: u32 = 1;
@@ -35,102 +37,11 @@ pub const TX_METADATA: u32 = 1 << 1;
 ///
 /// # Safety
 /// Every bit pattern of the type's size is a valid value, and it has no padding.
-pub unsafe trait Entry: Copy + 'static {}
+pub unsafe trait Entry: Copy + std::fmt::Debug + 'static {}
 // SAFETY: why needed: fill and completion rings hold addresses. Why sound: an integer.
 unsafe impl Entry for u64 {}
 // SAFETY: why needed: rx and tx rings hold descriptors. Why sound: three integers, repr(C), 8 + 4 + 4 bytes, no padding.
 unsafe impl Entry for Descriptor {}
-
-/// What keeps a ring's memory alive.
-#[derive(Debug)]
-pub(crate) enum Backing {
-    Kernel(Mapping),
-    #[cfg(feature = "pair")]
-    Plain(std::sync::Arc<Mapping>),
-}
-
-impl Backing {
-    fn mapping(&self) -> &Mapping {
-        match self {
-            Backing::Kernel(mapping) => mapping,
-            #[cfg(feature = "pair")]
-            Backing::Plain(mapping) => mapping,
-        }
-    }
-}
-
-/// Where a ring's words lie in its mapping, in bytes (`struct xdp_ring_offset`).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Layout {
-    pub(crate) producer: usize,
-    pub(crate) consumer: usize,
-    pub(crate) flags: usize,
-    pub(crate) entries: usize,
-}
-
-#[derive(Debug)]
-struct Words<T> {
-    producer: NonNull<AtomicU32>,
-    consumer: NonNull<AtomicU32>,
-    flags: NonNull<AtomicU32>,
-    entries: NonNull<T>,
-    size: u32,
-    _backing: Backing,
-}
-
-// SAFETY: why needed: raw pointers are not Send, and a port moves from the control thread to its worker.
-// Why sound: the pointers lead into `_backing`, which moves along; entries are plain data; one side has one owner.
-unsafe impl<T: Entry> Send for Words<T> {}
-
-impl<T: Entry> Words<T> {
-    /// Checks that everything `layout` names lies inside the mapping and is aligned.
-    fn new(backing: Backing, layout: Layout, size: u32) -> Option<Words<T>> {
-        let mapping = backing.mapping();
-        let base = mapping.as_ptr();
-        let word = |offset: usize| -> Option<NonNull<AtomicU32>> {
-            let fits = offset.checked_add(4).is_some_and(|end| end <= mapping.len()) && offset.is_multiple_of(4);
-            // SAFETY: why needed: address arithmetic. Why sound: the offset was just checked to lie in the mapping.
-            fits.then(|| unsafe { base.add(offset) }.cast())
-        };
-        let bytes = (size as usize).checked_mul(size_of::<T>())?;
-        let fits = layout.entries.checked_add(bytes).is_some_and(|end| end <= mapping.len());
-        if !size.is_power_of_two() || !fits || !layout.entries.is_multiple_of(align_of::<T>()) {
-            return None;
-        }
-        // SAFETY: why needed: address arithmetic. Why sound: `entries + size * size_of::<T>()` was checked to lie within.
-        let entries = unsafe { base.add(layout.entries) }.cast();
-        Some(Words {
-            producer: word(layout.producer)?,
-            consumer: word(layout.consumer)?,
-            flags: word(layout.flags)?,
-            entries,
-            size,
-            _backing: backing,
-        })
-    }
-
-    fn producer(&self) -> &AtomicU32 {
-        // SAFETY: why needed: the word is shared with the kernel. Why sound: checked by `new`, alive with `_backing`,
-        // only ever accessed as an atomic.
-        unsafe { self.producer.as_ref() }
-    }
-
-    fn consumer(&self) -> &AtomicU32 {
-        // SAFETY: as for `producer`.
-        unsafe { self.consumer.as_ref() }
-    }
-
-    fn flags(&self) -> &AtomicU32 {
-        // SAFETY: as for `producer`.
-        unsafe { self.flags.as_ref() }
-    }
-
-    #[inline]
-    fn slot(&self, index: u32) -> NonNull<T> {
-        // SAFETY: why needed: address arithmetic. Why sound: the mask keeps the slot below `size`, checked by `new`.
-        unsafe { self.entries.add((index & (self.size - 1)) as usize) }
-    }
-}
 
 /// The writing side of a ring.
 #[derive(Debug)]
@@ -140,37 +51,39 @@ pub struct Producer<T: Entry> {
     next: u32,
     /// The consumer index as last seen.
     seen: u32,
-    _entry: PhantomData<T>,
 }
 
 impl<T: Entry> Producer<T> {
     pub(crate) fn new(backing: Backing, layout: Layout, size: u32) -> Option<Producer<T>> {
-        let words = Words::new(backing, layout, size)?;
+        Some(Producer::over(Words::new(backing, layout, size)?))
+    }
+
+    pub(crate) fn over(words: Words<T>) -> Producer<T> {
         let next = words.producer().load(Ordering::Relaxed);
         let seen = words.consumer().load(Ordering::Acquire);
-        Some(Producer { words, next, seen, _entry: PhantomData })
+        Producer { words, next, seen }
     }
 
     /// Entries the ring holds.
     pub fn size(&self) -> u32 {
-        self.words.size
+        self.words.size()
     }
 
     /// Entries that may be written now; looks at the consumer's word only if fewer than `want` are known to be free.
     #[inline]
     pub fn free(&mut self, want: u32) -> u32 {
-        let known = self.words.size.saturating_sub(self.next.wrapping_sub(self.seen));
+        let known = self.words.size().saturating_sub(self.next.wrapping_sub(self.seen));
         if known >= want {
             return known;
         }
         self.seen = self.words.consumer().load(Ordering::Acquire);
-        self.words.size.saturating_sub(self.next.wrapping_sub(self.seen))
+        self.words.size().saturating_sub(self.next.wrapping_sub(self.seen))
     }
 
     /// Entries written or submitted that the far end has not consumed.
     pub fn outstanding(&mut self) -> u32 {
         self.seen = self.words.consumer().load(Ordering::Acquire);
-        self.next.wrapping_sub(self.seen).min(self.words.size)
+        self.next.wrapping_sub(self.seen).min(self.words.size())
     }
 
     /// Writes the next entry; `false` when the ring is full. Unseen by the far end until [`Producer::submit`].
@@ -180,9 +93,9 @@ impl<T: Entry> Producer<T> {
         if self.free(1) == 0 {
             return false;
         }
-        // SAFETY: why needed: the slot is shared memory. Why sound: the slot is in bounds and free: the consumer has
-        // passed it (acquired in `free`) and will not read it before `submit` releases it.
-        unsafe { self.words.slot(self.next).write(entry) };
+        // SAFETY: why needed: the slot is shared memory. Why sound: the slot is free: the consumer has passed it (acquired
+        // in `free`) and will not read it before `submit` releases it.
+        unsafe { self.words.write(self.next, entry) };
         self.next = self.next.wrapping_add(1);
         true
     }
@@ -208,15 +121,17 @@ pub struct Consumer<T: Entry> {
     next: u32,
     /// The producer index as last seen.
     seen: u32,
-    _entry: PhantomData<T>,
 }
 
 impl<T: Entry> Consumer<T> {
     pub(crate) fn new(backing: Backing, layout: Layout, size: u32) -> Option<Consumer<T>> {
-        let words = Words::new(backing, layout, size)?;
+        Some(Consumer::over(Words::new(backing, layout, size)?))
+    }
+
+    pub(crate) fn over(words: Words<T>) -> Consumer<T> {
         let next = words.consumer().load(Ordering::Relaxed);
         let seen = words.producer().load(Ordering::Acquire);
-        Some(Consumer { words, next, seen, _entry: PhantomData })
+        Consumer { words, next, seen }
     }
 
     /// Entries that may be read now; looks at the producer's word only if fewer than `want` are known.
@@ -224,11 +139,11 @@ impl<T: Entry> Consumer<T> {
     #[inline]
     pub fn available(&mut self, want: u32) -> u32 {
         let known = self.seen.wrapping_sub(self.next);
-        if known >= want && known <= self.words.size {
+        if known >= want && known <= self.words.size() {
             return known;
         }
         self.seen = self.words.producer().load(Ordering::Acquire);
-        self.seen.wrapping_sub(self.next).min(self.words.size)
+        self.seen.wrapping_sub(self.next).min(self.words.size())
     }
 
     /// The entry `ahead` places after the next one, without taking it; `None` beyond what is available.
@@ -237,9 +152,9 @@ impl<T: Entry> Consumer<T> {
         if self.available(ahead + 1) <= ahead {
             return None;
         }
-        // SAFETY: why needed: the slot is shared memory. Why sound: in bounds, and the producer index acquired in
-        // `available` is past it, so the producer has finished writing it and will not touch it before `release`.
-        Some(unsafe { self.words.slot(self.next.wrapping_add(ahead)).read() })
+        // SAFETY: why needed: the slot is shared memory. Why sound: the producer index acquired in `available` is past it,
+        // so the producer has finished writing it and will not touch it before `release`.
+        Some(unsafe { self.words.read(self.next.wrapping_add(ahead)) })
     }
 
     /// Takes the next entry. The slot is not free to the far end until [`Consumer::release`].

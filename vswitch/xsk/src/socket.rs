@@ -22,8 +22,9 @@ use thiserror::Error;
 use crate::features::{Allowed, Features, generic_multi_buffer};
 use crate::mapping::Mapping;
 use crate::port::{Port, Rings};
-use crate::ring::{Backing, Consumer, Descriptor, Entry, Layout, Producer};
+use crate::ring::{Consumer, Descriptor, Entry, Producer};
 use crate::umem::Umem;
+use crate::words::{Backing, Layout};
 use crate::{CHUNK_SIZE, TX_METADATA_LEN};
 
 /// `SOL_XDP` and `XDP_MAX_TX_SKB_BUDGET` (`include/linux/socket.h`, `include/uapi/linux/if_xdp.h`; since 6.17).

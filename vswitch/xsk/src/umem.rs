@@ -3,17 +3,24 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(not(feature = "loom"))]
 use crossbeam_queue::ArrayQueue;
 use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::CHUNK_SIZE;
+use crate::atomic::{AtomicU16, Ordering};
 use crate::features::Features;
 use crate::frame::{Frame, Segment};
 use crate::mapping::Mapping;
+#[cfg(feature = "loom")]
+use crate::modelled::{Queue as ArrayQueue, Watched};
+
+/// Frames that make sense at least; a model can do with fewer, and is quicker.
+const LEAST: u32 = if cfg!(feature = "loom") { 4 } else { 64 };
 
 /// Whether packet memory lies in huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +97,9 @@ pub struct Umem {
     huge: bool,
     memfd: OwnedFd,
     mapping: Mapping,
+    /// Each frame's bytes, for the model to see who reaches them.
+    #[cfg(feature = "loom")]
+    bytes: Box<[Watched]>,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +113,7 @@ static NEXT_UMEM: AtomicU32 = AtomicU32::new(1);
 impl Umem {
     /// Maps the memory and fills the depot with one token for each frame.
     pub fn new(config: UmemConfig) -> Result<Arc<Umem>, UmemError> {
-        if !(64..=1 << 24).contains(&config.frames) {
+        if !(LEAST..=1 << 24).contains(&config.frames) {
             return Err(UmemError::Frames(config.frames));
         }
         let bytes = config.frames as usize * CHUNK_SIZE;
@@ -136,6 +146,8 @@ impl Umem {
             huge,
             memfd,
             mapping,
+            #[cfg(feature = "loom")]
+            bytes: (0..config.frames).map(|_| Watched::default()).collect(),
         }))
     }
 
@@ -158,6 +170,8 @@ impl Umem {
     #[inline]
     pub fn chunk<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
         let ptr = self.chunk_ptr(frame);
+        #[cfg(feature = "loom")]
+        self.bytes[frame.index() as usize].read();
         // SAFETY: why needed: the memory is shared with the kernel and other threads. Why sound: in bounds by
         // `chunk_ptr`; the token is borrowed, so nobody can hand the frame over or write to it meanwhile.
         unsafe { std::slice::from_raw_parts(ptr.as_ptr(), CHUNK_SIZE) }
@@ -167,6 +181,8 @@ impl Umem {
     #[inline]
     pub fn chunk_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
         let ptr = self.chunk_ptr(frame);
+        #[cfg(feature = "loom")]
+        self.bytes[frame.index() as usize].write();
         // SAFETY: why needed: as for `chunk`. Why sound: in bounds; the only token of the frame is borrowed mutably, so
         // this is the only reference to its bytes.
         unsafe { std::slice::from_raw_parts_mut(ptr.as_ptr(), CHUNK_SIZE) }
@@ -219,6 +235,8 @@ impl Umem {
         let offset = (addr % CHUNK_SIZE as u64) as usize;
         let lent = self.owners.get(index).is_some_and(|o| o.load(Ordering::Relaxed) == rings.0);
         assert!(lent && offset + len <= CHUNK_SIZE, "the far end may touch only frames it was given");
+        #[cfg(feature = "loom")]
+        self.bytes[index].write();
         // SAFETY: why needed: address arithmetic. Why sound: index and offset were just checked.
         unsafe { self.mapping.as_ptr().add(index * CHUNK_SIZE + offset) }
     }
