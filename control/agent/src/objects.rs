@@ -1,13 +1,12 @@
 //! Follows the objects: what they say of this node goes to the ledger, the host port and the tables.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_host::Netlink;
 use sluice_model::Node;
-use sluice_source::{Event, Watch};
+use sluice_source::{Event, Origin, Watch};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -34,18 +33,18 @@ enum NodeError {
 /// policies are not known.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 
-/// The objects on their way into force, and the faults of the files they come from.
+/// The objects on their way into force, and the faults of where they come from.
 #[derive(Debug)]
 pub(crate) struct Objects {
     watch: Watch,
-    file_faults: BTreeMap<PathBuf, Vec<String>>,
+    source_faults: BTreeMap<Origin, Vec<String>>,
     synced: bool,
 }
 
 impl Objects {
     /// Objects of which none is known yet.
     pub(crate) fn new(watch: Watch) -> Self {
-        Self { watch, file_faults: BTreeMap::new(), synced: false }
+        Self { watch, source_faults: BTreeMap::new(), synced: false }
     }
 
     /// Takes what is there at the start, until it is all there or the time is over.
@@ -75,14 +74,14 @@ impl Objects {
             }
             Event::Fault(fault) => {
                 let text = fault.to_string();
-                self.file_faults.entry(fault.file).or_default().push(text);
+                self.source_faults.entry(fault.origin).or_default().push(text);
             }
-            Event::FaultCleared { file } => drop(self.file_faults.remove(&file)),
+            Event::FaultCleared { origin } => drop(self.source_faults.remove(&origin)),
         }
     }
 
     fn faults(&self, agent: &Agent) -> Vec<String> {
-        self.file_faults.values().flatten().cloned().chain(agent.generations.faults()).collect()
+        self.source_faults.values().flatten().cloned().chain(agent.generations.faults()).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sluice_model::{FieldPath, Key, Object};
 
-use crate::event::{Event, Fault, Problem};
+use crate::event::{Event, Fault, Origin, Problem};
 use crate::listing::Listing;
 use crate::manifest::{self, Defect};
 
@@ -105,7 +105,7 @@ impl Book {
         let mut events = Vec::new();
         for (file, old) in &self.told {
             if faults.get(file) != Some(old) {
-                events.push(Event::FaultCleared { file: file.clone() });
+                events.push(Event::FaultCleared { origin: Origin::File(file.clone()) });
             }
         }
         for (file, new) in &faults {

@@ -1,10 +1,12 @@
-//! What the source tells: objects come and go, files have faults.
+//! What the source tells: objects come and go; files, objects and watches have faults.
 
 use std::fmt::{self, Write};
 use std::io;
 use std::path::PathBuf;
 
-use sluice_model::{FieldPath, Key, Object, Subject};
+use sluice_model::{FieldPath, Key, Kind, Object, Subject};
+
+use crate::failure::Failure;
 
 /// One thing that happened, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,23 +15,45 @@ pub enum Event {
     Apply(Object),
     /// The object is no longer in force.
     Delete(Key),
-    /// All that was there at the start has been told. Comes once, and not before the directory could be listed.
+    /// All that was there at the start has been told. Comes once, and not before the directory, or every kind of the API,
+    /// could be listed.
     Synced,
-    /// A file has a fault, beside those told since its last [`Event::FaultCleared`].
+    /// An origin has a fault, beside those told since its last [`Event::FaultCleared`].
     Fault(Fault),
-    /// All faults told of this file are void; those that remain follow.
+    /// All faults told of this origin are void; those that remain follow.
     FaultCleared {
-        /// The file, or the directory itself.
-        file: PathBuf,
+        /// Where they came from.
+        origin: Origin,
     },
 }
 
-/// What is wrong with a file, as precisely as it is known. Displayed on one line.
+/// Where a fault comes from. Faults are told and cleared by origin.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A file, or the directory of manifests itself.
+    File(PathBuf),
+    /// An object of the API.
+    Object(Subject),
+    /// The list and the watch of a kind of the API.
+    Watch(Kind),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(file) => write!(f, "{}", file.display()),
+            Origin::Object(subject) => write!(f, "{subject}"),
+            Origin::Watch(kind) => write!(f, "watch of {kind}"),
+        }
+    }
+}
+
+/// What is wrong, as precisely as it is known. Displayed on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The file, or the directory itself.
-    pub file: PathBuf,
-    /// The line, from 1, where it is known.
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The line, from 1, where it is in a file and known.
     pub line: Option<u64>,
     /// The object, where it is known.
     pub subject: Option<Subject>,
@@ -42,12 +66,15 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let f = &mut OneLine(f);
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", self.origin)?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         f.write_str(":")?;
-        if let Some(subject) = &self.subject {
+        // An object of the API is its own origin.
+        if let Some(subject) = &self.subject
+            && !matches!(&self.origin, Origin::Object(origin) if origin == subject)
+        {
             write!(f, " {subject}:")?;
         }
         if !self.field.segments().is_empty() {
@@ -73,7 +100,7 @@ impl fmt::Write for OneLine<'_, '_> {
     }
 }
 
-/// What is wrong with a file. Reads after its name, or after the field's.
+/// What is wrong. Reads after the origin's name, or after the field's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// It cannot be read.
@@ -120,4 +147,7 @@ pub enum Problem {
         /// The object's line there.
         line: u64,
     },
+    /// The API server gives no list or watch of the kind.
+    #[error(transparent)]
+    Failure(Failure),
 }

@@ -1,4 +1,4 @@
-//! Where Kubernetes objects come from: a directory of manifests.
+//! Where Kubernetes objects come from: a directory of manifests, or the Kubernetes API ([`kube`], a feature).
 //!
 //! `directory --listing--> texts --manifest--> objects and faults --book--> Events --watch--> Watch::recv`
 //!
@@ -17,6 +17,9 @@
 #[cfg(feature = "watch")]
 mod book;
 mod event;
+mod failure;
+#[cfg(feature = "kube")]
+pub mod kube;
 #[cfg(feature = "watch")]
 mod listing;
 mod manifest;
@@ -25,7 +28,8 @@ mod tree;
 #[cfg(feature = "watch")]
 mod watch;
 
-pub use event::{Event, Fault, Problem};
+pub use event::{Event, Fault, Origin, Problem};
+pub use failure::Failure;
 pub use text::{Text, read_text};
 #[cfg(feature = "watch")]
 pub use watch::{Timing, Watch, watch};

@@ -7,7 +7,7 @@ use serde_saphyr::Spanned;
 use sluice_model::raw::Raw;
 use sluice_model::{FieldPath, Kind, Object, Segment, Subject};
 
-use crate::event::{Fault, Problem};
+use crate::event::{Fault, Origin, Problem};
 use crate::tree::{Located, Tree, line_of};
 
 /// What a file's text holds.
@@ -39,7 +39,7 @@ impl Defect {
     /// The same with the file's name.
     pub(crate) fn in_file(self, file: &Path) -> Fault {
         let Defect { line, subject, field, problem } = self;
-        Fault { file: file.to_owned(), line, subject, field, problem }
+        Fault { origin: Origin::File(file.to_owned()), line, subject, field, problem }
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sluice_source::{Event, Fault, Problem, Timing, Watch, watch};
+use sluice_source::{Event, Fault, Origin, Problem, Timing, Watch, watch};
 use tempfile::TempDir;
 
 /// Longest wait for an event; far more than one takes.
@@ -118,7 +118,7 @@ async fn a_file_that_turns_bad_is_told_and_keeps_its_objects_until_it_is_good_ag
     scene.expect(&["apply Pod default/a", "synced"]).await;
     replace(&scene.path("a.yaml"), "apiVersion: v1\nkind: Pod\nmetadata: {name: a\n");
     let fault = scene.fault().await;
-    assert_eq!(fault.file, scene.path("a.yaml"));
+    assert_eq!(fault.origin, Origin::File(scene.path("a.yaml")));
     assert!(fault.line.is_some() && matches!(fault.problem, Problem::NotYaml { .. }), "{fault}");
     // The next change shows that nothing was deleted in between.
     fs::write(scene.path("b.yaml"), pod("b")).unwrap();
@@ -152,7 +152,7 @@ async fn one_object_in_two_files_is_told_with_both_names() {
     };
     let mut scene = Scene::start(prepare, KERNEL_ONLY);
     let fault = scene.fault().await;
-    assert_eq!(fault.file, scene.path("b.yaml"));
+    assert_eq!(fault.origin, Origin::File(scene.path("b.yaml")));
     assert_eq!(fault.problem, Problem::Duplicate { file: scene.path("a.yaml"), line: 1 });
     scene.expect(&["apply Pod default/a", "synced"]).await;
     fs::remove_file(scene.path("a.yaml")).unwrap();
@@ -188,7 +188,10 @@ async fn a_directory_that_is_missing_is_told_and_seen_when_it_comes() {
     let path = parent.path().join("later");
     let mut watch = watch(&path, timing(Duration::from_millis(50))).unwrap();
     let told = fault(&mut watch).await;
-    assert_eq!((told.file, told.problem), (path.clone(), Problem::Unreadable(std::io::ErrorKind::NotFound)));
+    assert_eq!(
+        (told.origin, told.problem),
+        (Origin::File(path.clone()), Problem::Unreadable(std::io::ErrorKind::NotFound))
+    );
     let made = parent.path().join("made");
     fs::create_dir(&made).unwrap();
     fs::write(made.join("a.yaml"), pod("a")).unwrap();
@@ -196,7 +199,7 @@ async fn a_directory_that_is_missing_is_told_and_seen_when_it_comes() {
     expect(&mut watch, &["cleared", "apply Pod default/a", "synced"]).await;
     // Gone again: nothing is taken away.
     fs::rename(&path, &made).unwrap();
-    assert_eq!(fault(&mut watch).await.file, path);
+    assert_eq!(fault(&mut watch).await.origin, Origin::File(path.clone()));
     fs::remove_file(made.join("a.yaml")).unwrap();
     fs::rename(&made, &path).unwrap();
     expect(&mut watch, &["cleared", "delete Pod default/a"]).await;

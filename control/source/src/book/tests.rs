@@ -26,7 +26,7 @@ fn show(events: Vec<Event>) -> Vec<String> {
             Event::Delete(key) => format!("delete {key}"),
             Event::Synced => "synced".to_owned(),
             Event::Fault(fault) => format!("fault {fault}"),
-            Event::FaultCleared { file } => format!("cleared {}", file.display()),
+            Event::FaultCleared { origin } => format!("cleared {origin}"),
         })
         .collect()
 }
