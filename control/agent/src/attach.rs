@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::agent::Agent;
 use crate::dataplane::DataplaneError;
-use crate::generations::GenerationError;
+use crate::generations::{GenerationError, Standing};
 use crate::ipam::IpamError;
 use crate::ledger::{LedgerError, Phase, Wanted};
 use crate::link_name::host_link_name;
@@ -107,7 +107,7 @@ impl Agent {
         if self.ledger.get(id).is_some() {
             return Err(LedgerError::Exists(id.clone()).into());
         }
-        if !self.generations.is_synced() {
+        if self.generations.standing() == Standing::Unknown {
             return Err(AttachError::NoObjects);
         }
         // Before any address is taken: one that is given back is not given out again for long.

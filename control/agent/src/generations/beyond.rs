@@ -1,0 +1,46 @@
+//! What lies beyond the node, as the objects in force and the kernel say.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Generations;
+use crate::config::Encapsulation;
+
+impl Generations {
+    /// The addresses of the node at which NodePorts are served.
+    pub(crate) fn node_port_addresses(&self) -> Vec<IpAddr> {
+        let inner = self.lock();
+        let live = &inner.surroundings.addresses;
+        let compiled = inner.compilation.compiled();
+        let served = compiled.iter().flat_map(|compiled| compiled.services.node_port_addresses());
+        served.filter(|address| live.contains(address)).collect()
+    }
+
+    /// Networks beyond the node that its own stack is to reach through the switch: Service ranges, Services' other addresses,
+    /// and the pods of other nodes, where packets to them are encapsulated.
+    pub(crate) fn networks_beyond(&self) -> Vec<IpNet> {
+        let inner = self.lock();
+        let Some(compiled) = inner.compilation.compiled() else { return Vec::new() };
+        let own = inner.node.all_addresses(&inner.surroundings.addresses);
+        // Another node serves the Service at its own address itself, and is more than that to this one; and so is a router.
+        let others = |address: &IpAddr| {
+            inner.surroundings.routers.contains(address)
+                || compiled.peers.iter().any(|peer| peer.addresses.contains(address))
+        };
+        let mut networks = compiled.services.service_cidrs().to_vec();
+        let frontends = compiled.services.frontends().map(|(key, ..)| key.address);
+        networks.extend(frontends.filter(|address| !own.contains(address) && !others(address)).map(IpNet::from));
+        if !inner.surroundings.uplinks.is_empty() && self.network.encapsulation != Encapsulation::None {
+            networks.extend(compiled.peers.iter().flat_map(|peer| peer.pod_cidrs.iter().copied()));
+        }
+        IpNet::aggregate(&networks)
+    }
+
+    /// Hosts on the uplink that packets are sure to be sent to: other nodes and routers.
+    pub(crate) fn hosts_beyond(&self) -> Vec<IpAddr> {
+        let inner = self.lock();
+        let peers = inner.compilation.compiled().into_iter().flat_map(|compiled| &compiled.peers);
+        peers.map(|peer| peer.tunnel).chain(inner.surroundings.routers.iter().copied()).collect()
+    }
+}

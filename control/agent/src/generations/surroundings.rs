@@ -1,0 +1,31 @@
+//! What the kernel says of the node.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sluice_model::UplinkPort;
+use sluice_tables::Underlay;
+
+/// What the kernel says of the node.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Surroundings {
+    /// All addresses of the node's stack.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Queues of the uplink, where there is one.
+    pub(crate) uplinks: Vec<UplinkPort>,
+    /// Routes and neighbours of the uplink.
+    pub(crate) underlay: Arc<Underlay>,
+    /// Routers on the uplink.
+    pub(crate) routers: Vec<IpAddr>,
+}
+
+impl Surroundings {
+    /// Whether they differ in neighbours of the underlay at most.
+    pub(super) fn decides_as(&self, other: &Self) -> bool {
+        let Self { addresses, uplinks, underlay, routers } = self;
+        *addresses == other.addresses
+            && *uplinks == other.uplinks
+            && *routers == other.routers
+            && underlay.routes_as(&other.underlay)
+    }
+}

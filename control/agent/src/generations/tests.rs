@@ -1,0 +1,107 @@
+//! Generations of a node with literal objects.
+
+use sluice_tables::UnderlayBuilder;
+
+use super::*;
+use crate::config::{Config, Keys, SourceKeys};
+
+fn network() -> Network {
+    let source = SourceKeys::of_directory("/m");
+    let keys = Keys { node_name: Some("n1".into()), source, ..Keys::default() };
+    let around = crate::config::Surroundings { cores: vec![0], ..Default::default() };
+    Config::check(keys, &around).unwrap().network
+}
+
+fn generations() -> Generations {
+    let host = HostPort {
+        port: PortId(0),
+        worker: WorkerId(0),
+        mac: MacAddr([2, 0, 0, 0, 0, 9]),
+        path_mtu: 1500,
+        max_l3_len: 65000,
+    };
+    let shape = Shape { path_mtu: 1500, super_frames: true, wire_mtu: 0 };
+    Generations::new(NodeName::new("n1").unwrap(), host, shape, network())
+}
+
+fn attached(port: u16, address: &str) -> StoredAttachment {
+    StoredAttachment {
+        container_id: format!("c{port}"),
+        ifname: "eth0".into(),
+        netns: "/run/netns/x".into(),
+        host_veth: "slu0".into(),
+        mac: [2, 0, 0, 0, 0, 1],
+        addresses: vec![address.parse().unwrap()],
+        pod_namespace: "default".into(),
+        pod_name: format!("p{port}"),
+        pod_uid: None,
+        port,
+        network: "sluice".into(),
+    }
+}
+
+fn next(generations: &Generations, attached: &[StoredAttachment]) -> Result<Tables, GenerationError> {
+    let mut made = None;
+    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables))?;
+    Ok(made.expect("published"))
+}
+
+#[test]
+fn a_pod_has_its_port_before_the_node_object_is_known() {
+    let tables = next(&generations(), &[attached(1, "10.0.0.2")]).unwrap();
+    assert_eq!(tables.generation(), 1);
+    assert!(tables.port(PortId(1)).is_some());
+}
+
+#[test]
+fn pods_are_shut_until_the_objects_are_known() {
+    let generations = generations();
+    let before = next(&generations, &[attached(1, "10.0.0.2")]).unwrap();
+    let shut = before.policy(PortId(1));
+    let anyone = "10.0.0.9".parse().unwrap();
+    for rules in [&shut.ingress, &shut.egress] {
+        let rules = rules.as_ref().expect("isolated in both directions");
+        assert!(!rules.allows(anyone, None, 6, 80) && !rules.allows(anyone, None, 1, 0));
+    }
+    generations.set_synced();
+    let after = next(&generations, &[attached(1, "10.0.0.2")]).unwrap();
+    assert!(after.policy(PortId(1)).ingress.is_none() && after.policy(PortId(1)).egress.is_none());
+    assert_eq!(after.decisions(), 2, "what was shut is decided again");
+}
+
+#[test]
+fn connections_are_decided_again_after_any_change_but_that_of_a_neighbour() {
+    let generations = generations();
+    let pods = [attached(1, "10.0.0.2")];
+    let decisions = |pods: &[StoredAttachment]| next(&generations, pods).unwrap().decisions();
+    let surroundings = |gateway: Option<&str>, mac: Option<u8>| {
+        let builder = UnderlayBuilder::new(0);
+        let builder = gateway.into_iter().fold(builder, |builder, gateway| {
+            builder.route("0.0.0.0/0".parse().unwrap(), sluice_tables::Hop::Via(gateway.parse().unwrap()))
+        });
+        let builder = mac.into_iter().fold(builder, |builder, mac| {
+            builder.neighbour("192.0.2.1".parse().unwrap(), MacAddr([2, 0, 0, 0, 0, mac]))
+        });
+        Surroundings { underlay: Arc::new(builder.build()), ..Surroundings::default() }
+    };
+    assert_eq!(decisions(&pods), 1);
+    assert!(generations.set_surroundings(surroundings(None, Some(1))));
+    assert_eq!(decisions(&pods), 1, "a neighbour came");
+    assert!(generations.set_surroundings(surroundings(Some("192.0.2.1"), Some(1))));
+    assert_eq!(decisions(&pods), 3, "a route came");
+    assert!(generations.set_surroundings(surroundings(Some("192.0.2.1"), Some(2))));
+    assert_eq!(decisions(&pods), 3, "a neighbour changed");
+    assert_eq!(decisions(&[attached(1, "10.0.0.2"), attached(2, "10.0.0.3")]), 5, "a pod came");
+    generations.set_node(Node { pod_cidrs: vec!["10.0.0.0/24".parse().unwrap()], ..generations.node() });
+    assert_eq!(decisions(&[attached(1, "10.0.0.2"), attached(2, "10.0.0.3")]), 6, "the node changed");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name_and_the_number_is_not_spent() {
+    let generations = generations();
+    let refused = next(&generations, &[attached(1, "10.0.0.2"), attached(2, "10.0.0.2")]).unwrap_err().to_string();
+    assert!(refused.contains("default/p1") && refused.contains("default/p2"), "{refused}");
+    assert_eq!(generations.refused(), Some(refused));
+    assert_eq!(next(&generations, &[attached(1, "10.0.0.2")]).unwrap().generation(), 1);
+    assert_eq!(generations.refused(), None);
+}
