@@ -1,5 +1,7 @@
 //! The objects in force, and the questions asked of them. Synchronous and in memory: one apply or delete at a time.
 
+mod pages;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
