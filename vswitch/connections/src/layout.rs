@@ -77,6 +77,13 @@ impl Layout {
         Index(lines.get(self.index..self.v4).unwrap_or_default())
     }
 
+    /// The number of the first IPv4 record's line.
+    #[inline]
+    pub(crate) fn first_v4(&self) -> u32 {
+        // There are fewer than 2^32 lines: at most 2^30 records of one line and as many of two.
+        self.v4 as u32
+    }
+
     /// The IPv4 records among all lines.
     #[inline]
     pub(crate) fn v4_of<'t>(&self, lines: &'t [Line]) -> &'t [Line] {

@@ -61,12 +61,14 @@ const USE: usize = 7;
 const MOVING: u8 = 0x07;
 
 /// Word 0.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lead(u64);
 
 impl Lead {
     const WRITING: u64 = 1;
     const LIVE: u64 = 2;
+    /// Of no record: not live, but being written.
+    pub(crate) const NONE: Lead = Lead(Lead::WRITING);
     const VERSION_STEP: u64 = 4;
     const VERSION: u64 = 0xfffc;
 
@@ -134,6 +136,18 @@ impl Use {
     #[inline]
     pub(crate) fn of(first: &Line) -> Use {
         Use(first[USE].load(Ordering::Relaxed))
+    }
+
+    /// The same but for the last use, which is `now`.
+    #[inline(always)]
+    pub(crate) const fn at(now: Tick, rest: u32) -> Use {
+        Use((now.0 as u64) << 32 | rest as u64)
+    }
+
+    /// All but the last use.
+    #[inline]
+    pub(crate) const fn rest(self) -> u32 {
+        self.0 as u32
     }
 
     #[inline]

@@ -1,6 +1,7 @@
 //! The table, as its users see it.
 
 mod adopt;
+mod bookmark;
 mod find;
 mod insert;
 mod list;
@@ -11,6 +12,7 @@ mod view;
 use core::fmt;
 
 pub use adopt::{Adopted, Outcome, TooSmall};
+pub use bookmark::Bookmark;
 pub use list::Listed;
 pub use view::{Known, View};
 

@@ -12,13 +12,21 @@
 //! answered. `tests/whole` runs every packet both ways and compares.
 
 mod lane;
+mod pattern;
+mod patterns;
 mod plain;
 mod write;
 
-use sluice_connections::{Segment, Tick, View};
+use arrayvec::ArrayVec;
+use sluice_connections::{Known, Segment, Tick, View};
+use sluice_tables::Tables;
 use sluice_wire::protocol;
 
+use lane::Lane;
+use pattern::{Pattern, READ, Tally, With, Words};
+
 pub(crate) use lane::Lanes;
+pub(crate) use patterns::Patterns;
 pub(crate) use plain::{Plain, Readers};
 
 use crate::connection::is_translated;
@@ -32,11 +40,71 @@ pub(crate) struct Under<'t> {
     pub(crate) now: Tick,
 }
 
+/// Packets that go through the first stages before any goes on, so that their look-ups wait for memory together.
+pub(crate) const TOGETHER: usize = 32;
+
+/// Packets that met no pattern, by their place among those that came together, and what was read of them.
+pub(crate) type Left = ArrayVec<(u8, Plain), TOGETHER>;
+
+/// Sends those of at most [`TOGETHER`] packets on their way that meet a pattern, and reads the others.
+///
+/// Behind a packet that the stages have to look at no more are sent: it may change what becomes of those after it. A plain one
+/// changes nothing about a connection that has a pattern.
+#[inline]
+pub(crate) fn meet<'t>(
+    patterns: &mut Patterns,
+    view: &View<'t>,
+    tables: &'t Tables,
+    now: Tick,
+    counts: &mut Counts,
+    packets: &mut [Packet<'_>],
+    left: &mut Left,
+) {
+    let mut readers = Readers::new(tables);
+    if !patterns.are_used() {
+        for (number, packet) in packets.iter().enumerate().take(TOGETHER) {
+            left.push((number as u8, readers.read(view, packet)));
+        }
+        return;
+    }
+    let with = With { view: *view, tables, now };
+    let mut tally = Tally::default();
+    let (mut number, mut met, mut asked) = (0, 0, 0);
+    let mut calm = true;
+    while let Some(rest) = packets.get_mut(number..).filter(|rest| !rest.is_empty()) {
+        if calm {
+            let sent = patterns.send(&with, rest, &mut tally);
+            number += sent;
+            met += sent;
+        }
+        let Some(packet) = packets.get(number).filter(|_| !left.is_full()) else { break };
+        let plain = readers.read_apart(view, packet);
+        asked += u32::from(calm && !plain.is_special());
+        calm &= !plain.is_special();
+        left.push((number as u8, plain));
+        number += 1;
+    }
+    tally.count(met as u64, counts);
+    patterns.fared(asked + met as u32, met as u32);
+}
+
+/// Makes the pattern of a packet that has come through everything but writing.
+#[cold]
+#[inline(never)]
+fn learn(patterns: &mut Patterns, packet: &mut Packet<'_>, plain: &Plain, known: &Known<'_>, lane: &Lane<'_>) {
+    let whence = patterns.whence(packet);
+    let Some(mark) = known.bookmark(plain.segment()) else { return };
+    let Some(frame) = packet.room_from::<READ>(0) else { return };
+    let pattern = Pattern::of(whence, frame, plain, known, mark, lane);
+    patterns.keep(&Words::of(frame), pattern);
+}
+
 /// Sends a packet that was read as `plain` on its way. False, with nothing changed, when the stages have to.
 #[inline(always)]
 pub(crate) fn take(
     under: &Under<'_>,
     view: &View<'_>,
+    patterns: Option<&mut Patterns>,
     counts: &mut Counts,
     packet: &mut Packet<'_>,
     plain: &Plain,
@@ -50,6 +118,12 @@ pub(crate) fn take(
     if !lane.takes(packet, plain, &known) || !known.observe(plain.segment(), under.now) {
         return false;
     }
+    if let Some(patterns) = patterns
+        && plain.inner == 0
+        && patterns.learn()
+    {
+        learn(patterns, packet, plain, &known, &lane);
+    }
     let translated = is_translated(known.flags);
     if plain.inner != 0 {
         packet.strip(usize::from(plain.inner));
@@ -57,9 +131,9 @@ pub(crate) fn take(
     let head = packet.head_mut();
     let checksum = write::inner(head, plain, translated.then_some(&known));
     lane.address(head);
-    let verdict = lane.leave(packet, plain, checksum);
+    lane.leave(packet, plain);
     packet.cut(None);
-    packet.decide(verdict);
+    packet.decide(lane.verdict(checksum));
     counts.received += 1;
     counts.decapsulated += u64::from(plain.inner != 0);
     counts.connection_hits += 1;

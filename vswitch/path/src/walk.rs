@@ -20,7 +20,7 @@ use crate::masquerade::{self, Draft};
 use crate::memory::Shared;
 use crate::random::Random;
 use crate::service::{self, Chooser, Keep};
-use crate::shortcut::{self, Lanes, Plain, Readers, Under};
+use crate::shortcut::{self, Lanes, Left, Patterns, Plain, TOGETHER, Under};
 use crate::{Counts, DropReason, Packet, Time, Verdict};
 use crate::{fragment, origin, parse, policy, rewrite, route, size};
 
@@ -28,9 +28,6 @@ use crate::{fragment, origin, parse, policy, rewrite, route, size};
 /// are held to it by a test.
 pub const STAGES: [&str; 10] =
     ["parse", "origin", "fragment", "connection", "service", "policy", "route", "masquerade", "size", "rewrite"];
-
-/// Packets that go through the first stages before any goes on, so that their look-ups wait for memory together.
-const TOGETHER: usize = 32;
 
 /// Records of the connection table that are looked at for what has expired, with each burst.
 const SWEPT_WITH_A_BURST: usize = 16;
@@ -71,7 +68,8 @@ pub struct Path {
     wanted: Wanted,
     /// What reading ahead has read: kept, so that the reading is not left out.
     read_ahead: u64,
-    shortcut: bool,
+    /// `None` where every packet takes the stages.
+    patterns: Option<Patterns>,
 }
 
 /// When a burst is decided on, and under which tables.
@@ -96,14 +94,14 @@ impl Path {
             random: Random::new(seed),
             wanted: Wanted::new(),
             read_ahead: 0,
-            shortcut: true,
+            patterns: Some(Patterns::new(seed)),
         }
     }
 
     /// The same, but every packet takes the stages one by one: to compare with.
     #[must_use]
     pub fn without_shortcut(mut self) -> Self {
-        self.shortcut = false;
+        self.patterns = None;
         self
     }
 
@@ -116,6 +114,9 @@ impl Path {
     /// Decides on every packet of `burst`. `now` and `tables` hold for all of it.
     pub fn run(&mut self, now: Time, tables: &Tables, counts: &mut Counts, burst: &mut [Packet<'_>]) {
         let moment = Moment { now, tick: Tick::of(now.0), tables, generation: connection::generation(tables) };
+        if let Some(patterns) = &mut self.patterns {
+            patterns.under(tables);
+        }
         let before = wished(counts);
         for packets in burst.chunks_mut(TOGETHER) {
             self.run_together(&moment, counts, packets);
@@ -153,30 +154,40 @@ impl Path {
     }
 
     fn run_together(&mut self, moment: &Moment<'_>, counts: &mut Counts, packets: &mut [Packet<'_>]) {
+        let mut left = Left::new();
+        match &mut self.patterns {
+            Some(patterns) => {
+                let view = self.shared.connections.view();
+                shortcut::meet(patterns, &view, moment.tables, moment.tick, counts, packets, &mut left);
+            }
+            None => left.extend((0..packets.len().min(TOGETHER)).map(|number| (number as u8, Plain::SPECIAL))),
+        }
+        if !left.is_empty() {
+            self.run_left(moment, counts, packets, &mut left);
+        }
+    }
+
+    /// What is left when known connections with a pattern are gone.
+    #[inline(never)]
+    fn run_left(&mut self, moment: &Moment<'_>, counts: &mut Counts, packets: &mut [Packet<'_>], left: &mut Left) {
         let shared = Arc::clone(&self.shared);
         let view = shared.connections.view();
-        let mut plains = [Plain::SPECIAL; TOGETHER];
-        if self.shortcut {
-            let mut readers = Readers::new(moment.tables);
-            for (plain, packet) in plains.iter_mut().zip(&*packets) {
-                *plain = readers.read(&view, packet);
-            }
-        }
-        let plains = &mut plains[..packets.len().min(TOGETHER)];
         let mut looks: ArrayVec<Result<Look<'_>, Exit<'_>>, TOGETHER> = ArrayVec::new();
-        for (packet, _) in packets.iter_mut().zip(&*plains).filter(|(_, plain)| plain.is_special()) {
+        for (number, _) in left.iter().filter(|(_, plain)| plain.is_special()) {
+            let Some(packet) = packets.get_mut(usize::from(*number)) else { continue };
             counts.received += 1;
             looks.push(self.arrive(moment, counts, packet));
         }
-        self.read_ahead(&view, plains, &looks);
+        self.read_ahead(&view, left, &looks);
         let mut looks = looks.iter();
         let lanes = Lanes::new(moment.tables, self.config.worker);
         let under = Under { lanes, generation: moment.generation, now: moment.tick };
-        for (packet, plain) in packets.iter_mut().zip(&*plains) {
+        for (number, plain) in &*left {
+            let Some(packet) = packets.get_mut(usize::from(*number)) else { continue };
             if plain.is_special() {
                 let Some(look) = looks.next() else { continue };
                 self.go_on(moment, counts, packet, look);
-            } else if !shortcut::take(&under, &view, counts, packet, plain) {
+            } else if !shortcut::take(&under, &view, self.patterns.as_mut(), counts, packet, plain) {
                 self.go_all_the_way(moment, counts, packet);
             }
         }
@@ -185,15 +196,15 @@ impl Path {
     /// Has the processor load what the look-ups of all packets will read. In loops of their own, so short that it is busy with
     /// many of them at once.
     #[inline]
-    fn read_ahead(&mut self, view: &View<'_>, plains: &mut [Plain], looks: &[Result<Look<'_>, Exit<'_>>]) {
+    fn read_ahead(&mut self, view: &View<'_>, left: &mut Left, looks: &[Result<Look<'_>, Exit<'_>>]) {
         let mut read = 0;
-        for plain in &*plains {
+        for (_, plain) in &*left {
             read ^= view.touch(plain.hash);
         }
         for look in looks.iter().flatten() {
             read ^= self.shared.connections.touch(look.hash);
         }
-        for plain in plains {
+        for (_, plain) in left {
             let (entry, loaded) = view.probe(plain.hash);
             plain.entry = entry;
             read ^= loaded;

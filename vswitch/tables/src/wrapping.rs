@@ -15,8 +15,8 @@ use crate::{Encapsulation, NextHop, Peer, Port, Tunnel, Underlay};
 pub struct Wrapping {
     /// The bytes.
     pub headers: [u8; Wrapping::LEN],
-    /// Sum of the IP header's words as they are in `headers`, in the machine's order, not folded.
-    pub sum: u32,
+    /// Ones' complement sum of the IP header's words as they are in `headers`, in the machine's order (RFC 1071 section 2).
+    pub sum: u16,
     /// The peer's end of the tunnel.
     pub remote: u32,
 }
@@ -62,7 +62,9 @@ impl Wrapping {
             Encapsulation::None => return None,
         }
         let (words, _) = headers[ethernet::HEADER_LEN..Wrapping::UDP].as_chunks::<2>();
-        let sum = words.iter().map(|word| u32::from(u16::from_ne_bytes(*word))).sum();
+        let sum: u32 = words.iter().map(|word| u32::from(u16::from_ne_bytes(*word))).sum();
+        // Ten words: at most 0x9_fff6, after the first fold 0xffff.
+        let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
         Some(Wrapping { headers, sum, remote: remote.to_bits() })
     }
 }

@@ -9,7 +9,7 @@ use crate::hash::Secrets;
 use crate::index::Index;
 use crate::layout::Line;
 use crate::place::{Family, Place};
-use crate::record::{Brief, Use};
+use crate::record::{Brief, Lead, Use};
 use crate::{Direction, Segment, State, Tick};
 
 /// The IPv4 connections.
@@ -18,14 +18,20 @@ pub struct View<'t> {
     secrets: &'t Secrets,
     index: Index<'t>,
     records: &'t [Line],
+    /// All lines of the table, and the number of the first record's among them.
+    pub(super) lines: &'t [Line],
+    first: u32,
 }
 
 /// What the packets of one direction of a connection need.
 #[derive(Clone, Copy)]
 pub struct Known<'t> {
     line: &'t Line,
-    used: Use,
-    direction: Direction,
+    /// Of all the table's lines.
+    pub(super) number: u32,
+    pub(super) lead: Lead,
+    pub(super) used: Use,
+    pub(super) direction: Direction,
     /// What they become: the source's address above the destination's.
     pub addresses: u64,
     /// What they become: the source port above the destination port.
@@ -50,7 +56,8 @@ impl Table {
     #[inline]
     pub fn view(&self) -> View<'_> {
         let lines = self.lines();
-        View { secrets: &self.secrets, index: self.layout.index_of(lines), records: self.layout.v4_of(lines) }
+        let (index, records) = (self.layout.index_of(lines), self.layout.v4_of(lines));
+        View { secrets: &self.secrets, index, records, lines, first: self.layout.first_v4() }
     }
 }
 
@@ -87,6 +94,8 @@ impl<'t> View<'t> {
             Brief::of(line, direction, addresses, ports, protocol)?;
         Some(Known {
             line,
+            number: self.first + place.index(),
+            lead,
             used,
             direction,
             addresses,

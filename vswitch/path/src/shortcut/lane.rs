@@ -1,10 +1,11 @@
 //! Where packets leave, and what is written in front of them.
 
 use sluice_connections::Known;
-use sluice_tables::{Face, PortId, PortKind, Tables, WorkerId, Wrapping};
+use sluice_tables::{Face, PeerId, PortId, PortKind, Tables, WorkerId, Wrapping};
 
 use super::Plain;
 use crate::egress::{self, Egress};
+use crate::translate::add;
 use crate::{Checksum, Packet, Verdict, encapsulate};
 
 /// Bytes in front of the inner frame.
@@ -15,8 +16,8 @@ const OUTER: usize = Wrapping::INNER;
 pub(super) enum Lane<'t> {
     /// By a port of a pod or of the host.
     Port(PortId, &'t Face),
-    /// In a tunnel.
-    Tunnel(PortId, u16, &'t Wrapping),
+    /// In a tunnel over the uplink, with packets up to `mtu` inside.
+    Tunnel { uplink: PortId, mtu: u16, peer: PeerId, wrapping: &'t Wrapping },
 }
 
 /// All ways.
@@ -48,7 +49,7 @@ impl<'t> Lanes<'t> {
             }
             Egress::Tunnel(id) => {
                 let (uplink, mtu) = self.tunnel?;
-                Some(Lane::Tunnel(uplink, mtu, self.tables.wrapping(id)?))
+                Some(Lane::Tunnel { uplink, mtu, peer: id, wrapping: self.tables.wrapping(id)? })
             }
             Egress::Direct(_) | Egress::Uplink => None,
         }
@@ -65,22 +66,25 @@ const UDP_LEN: usize = 38;
 impl Lane<'_> {
     #[inline(always)]
     pub(super) fn is_tunnel(&self) -> bool {
-        matches!(self, Lane::Tunnel(..))
+        matches!(self, Lane::Tunnel { .. })
+    }
+
+    /// The longest packet of the connection that can leave by it whole.
+    #[inline(always)]
+    pub(super) fn longest(&self, known: &Known<'_>) -> u16 {
+        // Twenty bytes each of IP and TCP: the segment size counts options as payload (RFC 6691).
+        let one_segment = if known.mss == 0 { u16::MAX } else { known.mss.saturating_add(40) };
+        match self {
+            Lane::Port(_, face) if face.kind == PortKind::Pod => face.path_mtu as u16,
+            Lane::Port(_, face) => one_segment.min(face.path_mtu as u16),
+            Lane::Tunnel { mtu, .. } => one_segment.min(*mtu),
+        }
     }
 
     /// Whether the packet can leave by it, as it is and whole.
     #[inline(always)]
     pub(super) fn takes(&self, packet: &Packet<'_>, plain: &Plain, known: &Known<'_>) -> bool {
-        // Twenty bytes each of IP and TCP: the segment size counts options as payload (RFC 6691).
-        let one_segment = known.mss == 0 || u32::from(plain.ip_len) <= u32::from(known.mss) + 40;
-        match self {
-            Lane::Port(_, face) => {
-                u32::from(plain.ip_len) <= face.path_mtu && (one_segment || face.kind == PortKind::Pod)
-            }
-            Lane::Tunnel(_, mtu, _) => {
-                plain.ip_len <= *mtu && one_segment && packet.start() + usize::from(plain.inner) >= OUTER
-            }
-        }
+        plain.ip_len <= self.longest(known) && (!self.is_tunnel() || packet.start() + usize::from(plain.inner) >= OUTER)
     }
 
     /// Writes the MACs of a packet that needs nothing in front of it.
@@ -94,39 +98,44 @@ impl Lane<'_> {
         }
     }
 
-    /// Puts the tunnel's headers before a packet that goes into one; `checksum` is the state of its transport checksum.
+    /// What becomes of a packet that leaves by it; `checksum` is the state of its transport checksum before it has the tunnel's
+    /// headers.
     #[inline(always)]
-    pub(super) fn leave(&self, packet: &mut Packet<'_>, plain: &Plain, checksum: Checksum) -> Verdict {
-        match *self {
-            Lane::Port(port, _) => Verdict::Forward { port, checksum },
-            Lane::Tunnel(port, _, wrapping) => {
-                wrap(packet, plain, wrapping);
-                let checksum = match checksum {
-                    Checksum::Complete => Checksum::Complete,
-                    Checksum::Partial { start, offset } => Checksum::Partial { start: start + OUTER as u16, offset },
-                };
-                Verdict::Forward { port, checksum }
+    pub(super) fn verdict(&self, checksum: Checksum) -> Verdict {
+        match (*self, checksum) {
+            (Lane::Port(port, _), checksum) => Verdict::Forward { port, checksum },
+            (Lane::Tunnel { uplink: port, .. }, Checksum::Complete) => Verdict::Forward { port, checksum },
+            (Lane::Tunnel { uplink: port, .. }, Checksum::Partial { start, offset }) => {
+                Verdict::Forward { port, checksum: Checksum::Partial { start: start + OUTER as u16, offset } }
             }
+        }
+    }
+
+    /// Puts the tunnel's headers before a packet that goes into one.
+    #[inline(always)]
+    pub(super) fn leave(&self, packet: &mut Packet<'_>, plain: &Plain) {
+        if let Lane::Tunnel { wrapping, .. } = *self {
+            wrap(packet, plain.ip_len, encapsulate::source_port(plain.hash).to_be(), wrapping);
         }
     }
 }
 
+/// Puts a tunnel's headers before a packet, which has room for them. `source_port` is as it lies in the frame, read as a number of
+/// the machine's.
 #[inline(always)]
-fn wrap(packet: &mut Packet<'_>, plain: &Plain, wrapping: &Wrapping) {
-    // There is room: that has been asked.
-    let _ = packet.prepend(OUTER);
-    let Some(head) = packet.head_mut().first_chunk_mut::<{ Wrapping::LEN + 2 }>() else { return };
+pub(super) fn wrap(packet: &mut Packet<'_>, ip_len: u16, source_port: u16, wrapping: &Wrapping) {
+    if !packet.prepend(OUTER) {
+        return;
+    }
+    let Some(head) = packet.room_from::<{ Wrapping::LEN + 2 }>(0) else { return };
     let class = head[OUTER + CLASS];
     head[..Wrapping::LEN].copy_from_slice(&wrapping.headers);
-    let total_len = plain.ip_len + OUTER as u16;
-    let varying = u32::from(u16::from(class).to_be()) + u32::from(total_len.to_be());
-    let sum = wrapping.sum + varying;
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    let mut put = |at: usize, word: [u8; 2]| head[at..at + 2].copy_from_slice(&word);
-    put(TOTAL_LEN, total_len.to_be_bytes());
-    put(IP_CHECKSUM, sum.to_ne_bytes());
-    put(SOURCE_PORT, encapsulate::source_port(plain.hash).to_be_bytes());
-    put(UDP_LEN, (total_len - 20).to_be_bytes());
     head[CLASS] = class;
+    let total_len = ip_len + OUTER as u16;
+    let sum = add(add(wrapping.sum, u16::from(class).to_be()), total_len.to_be());
+    let mut put = |at: usize, word: u16| head[at..at + 2].copy_from_slice(&word.to_ne_bytes());
+    put(TOTAL_LEN, total_len.to_be());
+    put(IP_CHECKSUM, !sum);
+    put(SOURCE_PORT, source_port);
+    put(UDP_LEN, (total_len - 20).to_be());
 }

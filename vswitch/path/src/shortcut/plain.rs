@@ -99,6 +99,12 @@ impl<'t> Readers<'t> {
         self.face(packet.port()).and_then(|face| self.read_from(view, packet, face)).unwrap_or(Plain::SPECIAL)
     }
 
+    /// The same, not in the midst of what calls it.
+    #[inline(never)]
+    pub(crate) fn read_apart(&mut self, view: &View<'_>, packet: &Packet<'_>) -> Plain {
+        self.read(view, packet)
+    }
+
     #[inline(always)]
     fn face(&mut self, port: PortId) -> Option<&'t Face> {
         match self.face {

@@ -30,12 +30,7 @@ pub(super) fn inner(head: &mut [u8], plain: &Plain, known: Option<&Known<'_>>) -
         header_checksum = updated(header_checksum, known.l3_delta);
         sum = if partial { add(field, known.l3_delta) } else { updated(field, known.l4_delta) };
         if plain.protocol == protocol::UDP {
-            // No checksum stays none, and one of 0 is sent as its other form (RFC 768).
-            sum = match (field, sum) {
-                (0, _) => 0,
-                (_, 0) => 0xffff,
-                (_, sum) => sum,
-            };
+            sum = udp_sum(field, sum);
         }
     }
     header_checksum = a_hop_less(header_checksum);
@@ -50,11 +45,25 @@ pub(super) fn inner(head: &mut [u8], plain: &Plain, known: Option<&Known<'_>>) -
     if partial { Checksum::Partial { start: L4 as u16, offset: offset as u16 } } else { Checksum::Complete }
 }
 
+/// A UDP checksum that `field` has become by its differences: no checksum stays none, and one of 0 is sent as its other form
+/// (RFC 768).
+#[inline(always)]
+pub(super) const fn udp_sum(field: u16, sum: u16) -> u16 {
+    match (field, sum) {
+        (0, _) => 0,
+        (_, 0) => 0xffff,
+        (_, sum) => sum,
+    }
+}
+
+/// What is added to the complement of a header checksum when the header's TTL becomes one less: the old word's complement and
+/// the new word, whatever they are.
+pub(super) const A_HOP_LESS: u16 = 0xffff - 0x100;
+
 /// A header checksum once the header's TTL is one less: [`sluice_wire::checksum::update`] for the word that has it.
 #[inline(always)]
 const fn a_hop_less(checksum: u16) -> u16 {
-    // The old word's complement and the new word, whatever they are.
-    let sum = !checksum as u32 + (0xffff - 0x100);
+    let sum = !checksum as u32 + A_HOP_LESS as u32;
     !((sum & 0xffff) + (sum >> 16)) as u16
 }
 
@@ -64,6 +73,16 @@ fn pseudo(plain: &Plain) -> u16 {
     let halves = (plain.addresses & 0xffff_ffff) + (plain.addresses >> 32);
     let sum = halves + u64::from(plain.protocol) + u64::from(plain.ip_len - 20);
     // At most 0x2_0001_00fd: after the first fold 0x3_0000, after the second 0x1_0002.
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// The same but for the length of the IP packet: what has to be added to that.
+pub(super) fn pseudo_but_length(plain: &Plain) -> u16 {
+    let halves = (plain.addresses & 0xffff_ffff) + (plain.addresses >> 32);
+    // The IP header's length is not in it; all ones change nothing and keep the difference above zero.
+    let sum = halves + u64::from(plain.protocol) + 0xffff - 20;
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16

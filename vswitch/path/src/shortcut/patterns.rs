@@ -1,0 +1,168 @@
+//! The patterns that one worker has made lately, found by the addresses and ports of a packet.
+//!
+//! Plain memory of one owner: what it holds may be out of date, and says so when asked. [`SETS`] sets of [`WAYS`], each of two
+//! lines: 512 KiB a worker, of which only what is used is near the processor.
+
+use core::fmt;
+
+use sluice_tables::Tables;
+
+use super::pattern::{Pattern, READ, Tally, With, Words};
+use crate::random::spread;
+use crate::{Counts, Packet};
+
+/// Patterns that may have one hash.
+const WAYS: usize = 4;
+const SETS: usize = 1024;
+
+/// Packets after which it is asked whether patterns are worth having.
+const WINDOW: u32 = 2048;
+/// While they are not, the first of so many groups of packets makes and tries them all the same.
+const TRIED: u32 = 64;
+
+/// All patterns of a worker.
+pub(crate) struct Patterns {
+    sets: Box<[[Pattern; WAYS]; SETS]>,
+    /// Secret, so that nobody outside can choose what shares a set.
+    factors: [u64; 2],
+    /// Numbers of the tables that patterns are made under, and how often they have changed.
+    tables: Option<[u64; 2]>,
+    since: u64,
+    /// The way that the next pattern takes where none is free.
+    turn: usize,
+    worth: Worth,
+}
+
+/// Whether patterns are worth having: with more connections than there are patterns, none is met again.
+struct Worth {
+    having: bool,
+    /// Packets that might have met a pattern in this window, and those that have.
+    asked: u32,
+    met: u32,
+    /// Groups of packets since one tried; 0 for one that does.
+    waited: u32,
+}
+
+/// Bits of a pattern's `whence` for the port.
+const PORT_BITS: u32 = 16;
+
+impl Patterns {
+    pub(crate) fn new(seed: u64) -> Self {
+        // A vector first: as an array they would lie on the stack before they are moved.
+        let sets = vec![[Pattern::NONE; WAYS]; SETS].into_boxed_slice();
+        let factors = [spread(seed) | 1, spread(!seed) | 1];
+        Self {
+            sets: sets.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for")),
+            factors,
+            tables: None,
+            since: 0,
+            turn: 0,
+            worth: Worth { having: true, asked: 0, met: 0, waited: 0 },
+        }
+    }
+
+    /// From now on `tables` hold: what was made under others fits nothing any more.
+    #[inline]
+    pub(crate) fn under(&mut self, tables: &Tables) {
+        let numbers = Some([tables.generation(), tables.decisions()]);
+        if numbers != self.tables {
+            self.tables = numbers;
+            self.since += 1 << PORT_BITS;
+        }
+    }
+
+    /// Whether the next group of packets is to use patterns.
+    #[inline]
+    pub(crate) fn are_used(&mut self) -> bool {
+        let worth = &mut self.worth;
+        worth.waited = if worth.having { 0 } else { (worth.waited + 1) % TRIED };
+        worth.waited == 0
+    }
+
+    /// Whether this group of packets is to leave patterns behind.
+    #[inline]
+    pub(super) fn learn(&self) -> bool {
+        self.worth.waited == 0
+    }
+
+    /// Notes how a group of packets that used patterns has fared.
+    #[inline]
+    pub(crate) fn fared(&mut self, asked: u32, met: u32) {
+        let worth = &mut self.worth;
+        worth.asked += asked;
+        worth.met += met;
+        if worth.asked >= WINDOW {
+            worth.having = worth.met >= worth.asked / 2;
+            (worth.asked, worth.met) = (0, 0);
+        }
+    }
+
+    #[inline(always)]
+    fn set(&self, words: &Words) -> usize {
+        let [one, other] = self.factors;
+        let mixed = words.addresses.wrapping_mul(one) ^ u64::from(words.ports).wrapping_mul(other);
+        (mixed >> (64 - SETS.trailing_zeros())) as usize
+    }
+
+    /// Sends packets on their way until one meets no pattern; that is as it was. Returns how many there were before it.
+    ///
+    /// A function of its own: it is so short that all it needs stays in registers.
+    #[inline(never)]
+    pub(super) fn send(&self, with: &With<'_>, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
+        let mut sum = Tally::default();
+        let all = packets.len();
+        let sent = packets.iter_mut().position(|packet| !self.send_one(with, packet, &mut sum)).unwrap_or(all);
+        tally.bytes += sum.bytes;
+        tally.kinds += sum.kinds;
+        sent
+    }
+
+    #[inline(always)]
+    fn send_one(&self, with: &With<'_>, packet: &mut Packet<'_>, tally: &mut Tally) -> bool {
+        let whence = self.since | u64::from(packet.port().0);
+        let Some(frame) = packet.room_from::<READ>(0) else { return false };
+        let words = Words::of(frame);
+        for pattern in &self.sets[self.set(&words)] {
+            if pattern.is_of(&words) && pattern.fits(&words, whence) {
+                return pattern.send(with, packet, tally);
+            }
+        }
+        false
+    }
+
+    /// What a pattern is made under whose packets come as this one has.
+    pub(super) fn whence(&self, packet: &Packet<'_>) -> u64 {
+        self.since | u64::from(packet.port().0)
+    }
+
+    /// Keeps a pattern, in the place of one for the same packets, of one that fits nothing any more, or of any.
+    pub(super) fn keep(&mut self, words: &Words, pattern: Pattern) {
+        let place = self.set(words);
+        let set = &mut self.sets[place];
+        let same = set.iter().position(|old| old.is_of(words) && old.is_alike(words));
+        let way = same.or_else(|| set.iter().position(|old| !old.is_since(self.since))).unwrap_or_else(|| {
+            self.turn = (self.turn + 1) % WAYS;
+            self.turn
+        });
+        set[way] = pattern;
+    }
+}
+
+impl Tally {
+    /// Counts what it has of so many packets.
+    #[inline]
+    pub(super) fn count(&self, packets: u64, counts: &mut Counts) {
+        counts.received += packets;
+        counts.connection_hits += packets;
+        counts.forwarded += packets;
+        counts.forwarded_bytes += self.bytes;
+        counts.translated += self.translated();
+        counts.encapsulated += self.encapsulated();
+    }
+}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Patterns").field("having", &self.worth.having).finish_non_exhaustive()
+    }
+}
