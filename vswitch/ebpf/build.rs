@@ -1,10 +1,10 @@
-//! Compiles the XDP programs with clang.
+//! Compiles the BPF programs with clang.
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=CLANG");
-    for name in ["port", "uplink"] {
+    for name in ["port", "uplink", "detour"] {
         compile(name);
     }
 }

@@ -1,20 +1,28 @@
 //! The agent's parts, and what several of them do together.
 
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use ipnet::IpNet;
 use serde_json::Value;
 use sluice_cni_protocol::{AddResult, CniError, CniRequest, Journal, NetworkConfig};
 use sluice_host::NetnsId;
+use sluice_model::Node;
+use tokio::sync::Notify;
 use tracing::error;
 
+use crate::api::Api;
 use crate::cni_server::Calls;
 use crate::config::Config;
 use crate::dataplane::Dataplane;
+use crate::detour::Detour;
 use crate::faults::Faults;
 use crate::generations::{GenerationError, Generations};
 use crate::host_port::HostPort;
 use crate::idle_cores::Awake;
+use crate::last_good::LastGood;
 use crate::ledger::Ledger;
+use crate::pace::Pace;
 use crate::readiness::Readiness;
 use crate::serial::Serial;
 use crate::shape::Shape;
@@ -30,10 +38,22 @@ pub(crate) struct Agent {
     pub(crate) host_port: HostPort,
     /// The device towards other nodes, where there is one.
     pub(crate) uplink: Option<Uplink>,
+    /// What leads the node's own packets into the host port.
+    pub(crate) detour: Detour,
     /// What is attached.
     pub(crate) ledger: Ledger,
     /// Where tables come from.
     pub(crate) generations: Generations,
+    /// When the next ones may be made.
+    pub(crate) pace: Mutex<Pace>,
+    /// Rung when there is something new to make tables of, besides objects.
+    pub(crate) wake: Notify,
+    /// The objects on the disk.
+    pub(crate) last_good: LastGood,
+    /// The Kubernetes API, where the objects come from there; set before anything is served.
+    pub(crate) api: OnceLock<Api>,
+    /// What was set on the host port last; `None` when that is not sure.
+    pub(crate) host_port_has: Mutex<Option<(Node, Vec<IpNet>)>>,
     /// DELs of a time without an agent.
     pub(crate) journal: Journal,
     /// One call at a time for an attachment.
@@ -55,18 +75,26 @@ pub(crate) struct Agent {
 impl Agent {
     /// Publishes tables of what is attached now.
     pub(crate) fn publish(&self) -> Result<(), GenerationError> {
-        self.generations.next(
+        let began = Instant::now();
+        let made = self.generations.next(
             || self.ledger.live(),
             |port| self.dataplane.worker_for(port),
             |tables| {
+                let detours = tables.detours();
                 let claims = self.uplink.as_ref().map(|uplink| (uplink, tables.claims()));
                 self.dataplane.publish(tables);
-                // Only now: what is taken can be handled.
+                (claims, detours)
+            },
+            // Only now: what is taken can be handled.
+            |(claims, detours)| {
                 if let Some((uplink, claims)) = claims {
                     uplink.claim(&claims);
                 }
+                self.detour.follow(&detours);
             },
-        )
+        );
+        self.pace().made(began, Instant::now());
+        made
     }
 
     /// Publishes tables if anything changed since the last, and has the host port follow them unless only neighbours changed, which
@@ -80,8 +108,18 @@ impl Agent {
             error!(%error, "tables cannot be made; those before stay in force");
         }
         if before.is_none() || self.generations.decisions() != before {
-            self.set_up_host_port();
+            self.follow_host_port();
         }
+    }
+
+    /// When the next generation may be made.
+    pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was set on the host port last.
+    pub(crate) fn host_port_has(&self) -> MutexGuard<'_, Option<(Node, Vec<IpNet>)>> {
+        self.host_port_has.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

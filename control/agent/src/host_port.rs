@@ -17,7 +17,8 @@ use crate::lock::{DirectoryLock, PATIENCE};
 use crate::pod_link::{prepare_stack_end, silence};
 use crate::shape::Shape;
 
-const STACK_END: &str = "sluice_host";
+/// Name of the stack's end.
+pub(crate) const STACK_END: &str = "sluice_host";
 /// Name of the switch's end.
 pub(crate) const SWITCH_END: &str = "sluice_port";
 /// `RTPROT_` of our routes, so that we find them again: a number that nobody has registered (rt_protos of iproute2).
@@ -86,6 +87,9 @@ impl HostPort {
         // What the switch gives to the node comes from anywhere, while routes to there lead elsewhere. Of this and the setting for all
         // devices the larger holds, so that 2, loose, is the only sure one (Documentation/networking/ip-sysctl.rst).
         sysctl::set(&format!("net/ipv4/conf/{STACK_END}/rp_filter"), "2")?;
+        // What the node sends to a NodePort at an address of its own is answered from that address, by way of the switch, which lets
+        // nobody else send under it.
+        sysctl::set(&format!("net/ipv4/conf/{STACK_END}/accept_local"), "1")?;
         shape.set_offloads(netlink, stack_end)?;
         netlink.set_pfifo(switch_end, QUEUE_LIMIT)?;
         let alias = Some(run_dir.display().to_string());

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! sluice-cni --socket--> cni_server --> attach / detach --+--> host devices
-//! manifests  --source--> objects ----> ledger, host_port  +--> dataplane (sockets, XDP program, workers)
-//!                                          |              `--> state file
-//!                                     generations --tables--> dataplane
+//! source     --feed----> objects ----> ledger, host_port  +--> dataplane (sockets, XDP program, workers)
+//!    ^                                    |              `--> state file
+//!    `-- api <-- faults --- generations --tables--> dataplane
+//!                               ^--- last_good (objects on disk)
 //! HTTP <-- http <-- status, metrics, readiness
 //! ```
 //!
@@ -16,15 +17,19 @@
 //! | `cni_server`, `attach`, `detach`, `serial`, `undo` | requests, and what they do |
 //! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
 //! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
-//! | `objects`, `generations`, `beyond`, `faults` | Kubernetes objects to tables |
+//! | `feed`, `objects`, `generations`, `pace`, `beyond` | Kubernetes objects to tables |
+//! | `last_good` | the objects on disk |
+//! | `faults`, `api` | what is wrong, and what the API is told |
+//! | `detour` | the programs around the node's own stack |
 //! | `uplink` | the device towards other nodes, and what the kernel knows of the way out by it |
 //! | `dataplane`, `connections`, `inventory` | the switch, and what it got of the kernel and the machine |
 //! | `repair` | what to do about what is found at the start: a pure function |
-//! | `http`, `status`, `metrics`, `readiness`, `health_checks` | reports, and answers to load balancers |
+//! | `http`, `status`, `metrics`, `histogram`, `readiness`, `health_checks` | reports, and answers to load balancers |
 
 #![forbid(unsafe_code)]
 
 mod agent;
+mod api;
 mod attach;
 mod beyond;
 mod cni_server;
@@ -34,20 +39,25 @@ mod cores;
 mod dataplane;
 mod descriptors;
 mod detach;
+mod detour;
 mod faults;
+mod feed;
 mod generations;
 mod health_checks;
+mod histogram;
 mod host_port;
 mod http;
 mod idle_cores;
 mod inventory;
 pub mod ipam;
+mod last_good;
 mod ledger;
 mod link_name;
 mod lock;
 mod logging;
 mod metrics;
 mod objects;
+mod pace;
 mod pod_identity;
 mod pod_link;
 mod readiness;

@@ -5,21 +5,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Parser;
 use sluice_cni_protocol::SOCKET_NAME;
 use sluice_host::Netlink;
-use sluice_source::{Timing, watch};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::agent::Agent;
-use crate::config::{Args, Config, Source, Surroundings};
+use crate::api::Api;
+use crate::config::{Args, Config, Surroundings};
+use crate::feed::Feed;
 use crate::objects::Objects;
 use crate::readiness::Condition;
 use crate::uplink::Following;
-use crate::{cni_server, cores, health_checks, http, logging, objects, start};
+use crate::{api, cni_server, cores, health_checks, http, last_good, logging, objects, start};
 
 /// Time between rounds of what has to be looked after.
 const ROUND: Duration = Duration::from_secs(5);
@@ -82,11 +83,17 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let listener = http::listen(agent.config.http).await?;
     info!(address = %listener.local_addr().unwrap_or(agent.config.http), "serving HTTP");
     tokio::spawn(http::serve(listener, Arc::clone(agent)));
-    let directory = match &agent.config.source {
-        Source::Directory(directory) => directory,
-        Source::Kubernetes(_) => bail!("source.kubernetes cannot be followed yet; set source.directory"),
-    };
-    let mut objects = Objects::new(watch(directory, Timing::default()).context("watching the manifests")?);
+    let (feed, watches) = Feed::start(&agent.config.source)?;
+    if let Some(watches) = watches
+        && let Some(api) = Api::start(agent, watches)?
+    {
+        let _ = agent.api.set(api);
+    }
+    let mut objects = Objects::new(feed);
+    let reading = Arc::clone(agent);
+    tokio::task::spawn_blocking(move || reading.serve_last_good())
+        .await
+        .map_err(|panic| anyhow!("reading the last good objects: {panic}"))?;
     // Before pods of an earlier time are served: their policies must be in force from the first packet.
     objects.first(agent).await;
     let recovering = Arc::clone(agent);
@@ -95,6 +102,8 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
         .map_err(|panic| anyhow!("repairing what an earlier sluiced left: {panic}"))??;
     let _following = Following::start(Arc::clone(agent))?;
     tokio::spawn(objects::follow(objects, Arc::clone(agent)));
+    tokio::spawn(api::tell_faults(Arc::clone(agent)));
+    tokio::spawn(last_good::keep(Arc::clone(agent)));
     tokio::spawn(health_checks::serve(Arc::clone(agent)));
     let socket = cni_server::listen(&agent.config.run_dir)?;
     let server = cni_server::Server::start(socket, Arc::clone(agent));
@@ -146,6 +155,8 @@ fn leave(agent: Arc<Agent>) -> anyhow::Result<()> {
     if let Some(uplink) = &agent.uplink {
         uplink.let_go();
     }
+    agent.detour.let_go();
+    agent.keep_objects();
     let saved = agent.ledger.save().context("storing the attachments");
     let removed = Netlink::open().and_then(|mut netlink| agent.host_port.remove(&mut netlink));
     match Arc::try_unwrap(agent) {

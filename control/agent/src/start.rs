@@ -1,5 +1,6 @@
 //! From a checked configuration to an agent whose switch runs and whose host port is there.
 
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -8,15 +9,18 @@ use sluice_host::{Link, Netlink, Netns};
 use sluice_model::HostPort as ModelHostPort;
 use sluice_tables::MIN_PATH_MTU;
 use sluice_xsk::{CHUNK_SIZE, HEADROOM};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::agent::Agent;
 use crate::config::{Config, SuperFrames, Switchable, XdpMode};
 use crate::dataplane::Dataplane;
+use crate::detour::Detour;
 use crate::faults::Faults;
 use crate::generations::Generations;
-use crate::host_port::HostPort;
+use crate::host_port::{HostPort, STACK_END};
 use crate::idle_cores::Awake;
+use crate::last_good::LastGood;
 use crate::ledger::{HOST_PORT, Ledger};
 use crate::lock::{DirectoryLock, PATIENCE};
 use crate::readiness::Readiness;
@@ -89,6 +93,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     if let Some(uplink) = &uplink {
         uplink::log(uplink, &config.network, shape.path_mtu);
     }
+    let detour = Detour::attach((STACK_END, host_port.stack_end.0), uplink.as_ref().map(|uplink| uplink.name.as_str()));
     let host = ModelHostPort {
         port: HOST_PORT,
         worker: dataplane.worker_for(HOST_PORT),
@@ -101,9 +106,15 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
         journal: Journal::in_state_dir(&config.state_dir),
         readiness: Readiness::starting(config.node_name.as_str()),
         generations: Generations::new(config.node_name.clone(), host, shape, config.network.clone()),
+        pace: Mutex::default(),
+        wake: Notify::new(),
+        last_good: LastGood::of(&config),
+        api: OnceLock::new(),
+        host_port_has: Mutex::default(),
         dataplane,
         host_port,
         uplink,
+        detour,
         ledger,
         serial: Serial::default(),
         faults: Faults::default(),

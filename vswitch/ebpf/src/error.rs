@@ -21,7 +21,7 @@ pub enum XdpMode {
 #[derive(Debug, Error)]
 pub enum EbpfError {
     /// The kernel did not take the program.
-    #[error("loading the XDP program: {0}; needs CAP_BPF and CAP_NET_ADMIN, and a kernel with CONFIG_XDP_SOCKETS")]
+    #[error("loading the BPF program: {0}; needs CAP_BPF and CAP_NET_ADMIN, and a kernel with CONFIG_XDP_SOCKETS")]
     Load(String),
     /// The device did not take the program.
     #[error("attaching the XDP program to device {ifindex} in {mode:?} mode: {source}; {remedy}")]
@@ -61,15 +61,27 @@ pub enum EbpfError {
     },
     /// A claim was not taken into its map, or not out of it. Those before it are in force; the next [`crate::Uplink::claim`]
     /// tries again.
-    #[error("claiming {what}: {source}; too many Services or node addresses for the uplink's program")]
+    #[error("claiming {what}: {source}; too many Services or node addresses for the program")]
     Claim {
         /// What was claimed, or no longer is.
         what: String,
         /// What the kernel said.
         source: Box<MapError>,
     },
+    /// The kernel did not take a detour's program on a device.
+    #[error(
+        "attaching the program {program} to device {device}: {source}; needs a kernel from 6.6 on with CONFIG_NET_XGRESS"
+    )]
+    Detour {
+        /// The program.
+        program: &'static str,
+        /// The device.
+        device: String,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
     /// A map of the program could not be read or written.
-    #[error("the uplink's map {map}: {source}; needs CAP_BPF")]
+    #[error("the map {map}: {source}; needs CAP_BPF")]
     Map {
         /// The map.
         map: &'static str,

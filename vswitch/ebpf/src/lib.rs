@@ -1,11 +1,12 @@
-//! The XDP programs and their loaders.
+//! The BPF programs and their loaders.
 //!
 //! | program | on | takes |
 //! |---|---|---|
 //! | `port.bpf.c` ([`Program`]) | the switch's side of each pod's veth and of the host port | everything, once a socket is registered |
 //! | `uplink.bpf.c` ([`Uplink`]) | the node's uplink | what the tables claim; all else is the node's own |
+//! | `detour.bpf.c` ([`Detour`]) | the loopback device, the stack's end of the host port, the uplink | what the node's stack would keep, or send past the switch, though it is a Service's |
 //!
-//! Each is loaded once and attached to any number of devices. Where there is no socket both pass everything to the kernel.
+//! Each is loaded once and attached to any number of devices. Where there is no socket the first two pass everything to the kernel.
 //!
 //! Attachments are BPF links: the kernel detaches the program when the process ends, however it ends.
 #![forbid(unsafe_code)]
@@ -13,11 +14,13 @@
 mod attach;
 mod claims;
 mod counters;
+mod detour;
 mod error;
 mod program;
 mod uplink;
 
 pub use counters::UplinkCounters;
+pub use detour::Detour;
 pub use error::{EbpfError, XdpMode};
 pub use program::{Attachment, Program};
 pub use uplink::{Uplink, UplinkAttachment};

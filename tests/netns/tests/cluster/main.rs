@@ -17,6 +17,7 @@ mod encapsulations;
 mod external;
 mod fragments;
 mod node_itself;
+mod node_ports_from_the_node;
 mod objects;
 mod outage;
 mod overlay;

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+// Detours: packets that the node's own stack would keep to itself, or send past the switch, go into the host port instead.
+//
+// loopback, where the node sends to itself: what goes to a port of one of its addresses that is a Service's.
+// arriving, where the switch gives packets to the node: notes who speaks, under an address of its own, with an endpoint that is
+//     the node itself.
+// passing, where the uplink gives the node what the switch does not take: who speaks with that endpoint directly is forgotten.
+// leaving, where the node sends over the uplink: answers of such an endpoint to whom arriving has noted.
+//
+// All are attached by links that belong to the process: with the daemon gone the stack works as if they had never been there.
+//
+// Addresses are 16 bytes in network byte order, those of IPv4 mapped (::ffff:a.b.c.d); ports in places are in host byte order.
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+// Keep in step with detour.rs.
+#define MAX_PLACES 131072
+#define MAX_FLOWS 65536
+#define MAX_DATAGRAMS 1024
+
+// As in <sys/socket.h>, which needs a C library.
+#define AF_INET 2
+#define AF_INET6 10
+
+// What a place is. Keep in step with detour.rs.
+enum kind {
+	ADDRESS, // an address of the node at which Services are; no protocol and port
+	NODE_PORT, // a node port; :: or ::ffff:0.0.0.0 for its family
+	FRONTEND, // an address of the node and a port that is a Service's at it alone
+	ENDPOINT, // an address of the node and a port that is an endpoint of a Service which keeps clients
+};
+
+// Of an ADDRESS: it serves node ports.
+#define NODE_PORTS 1
+
+struct place {
+	__u8 address[16];
+	__u16 port;
+	__u8 protocol;
+	__u8 kind;
+};
+
+struct flow {
+	__u8 client[16];
+	__u8 node[16];
+	__be16 client_port;
+	__be16 node_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+
+// A datagram that was cut into fragments.
+struct datagram {
+	__u8 source[16];
+	__u8 destination[16];
+	__u32 id;
+	__u32 protocol;
+};
+
+struct target {
+	__u32 device; // the stack's end of the host port; 0: none
+	__be32 v4; // the gateway
+	__be32 v6[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_PLACES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct place);
+	__type(value, __u32);
+} places SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, struct flow);
+	__type(value, __u32);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_DATAGRAMS);
+	__type(key, struct datagram);
+	__type(value, __u32);
+} datagrams SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct target);
+} target SEC(".maps");
+
+struct ports {
+	__be16 source;
+	__be16 destination;
+};
+
+struct packet {
+	__u8 source[16];
+	__u8 destination[16];
+	struct ports ports;
+	__u32 id;
+	__u8 protocol;
+	bool v6;
+	bool first; // of several fragments
+	bool later; // a fragment without ports
+};
+
+static __always_inline void map_address(__u8 to[16], __be32 address)
+{
+	__builtin_memset(to, 0, 10);
+	to[10] = 0xff;
+	to[11] = 0xff;
+	__builtin_memcpy(to + 12, &address, 4);
+}
+
+static __always_inline bool read_ports(struct __sk_buff *skb, struct packet *packet, __u32 at)
+{
+	if (packet->later)
+		return true;
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP && packet->protocol != IPPROTO_SCTP)
+		return false;
+	return !bpf_skb_load_bytes(skb, at, &packet->ports, sizeof(packet->ports));
+}
+
+static __always_inline bool read_ipv4(struct __sk_buff *skb, struct packet *packet)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return false;
+	map_address(packet->source, ip.saddr);
+	map_address(packet->destination, ip.daddr);
+	packet->protocol = ip.protocol;
+	packet->id = ip.id;
+	packet->later = ip.frag_off & bpf_htons(0x1fff);
+	packet->first = !packet->later && ip.frag_off & bpf_htons(0x2000);
+	return read_ports(skb, packet, ETH_HLEN + ip.ihl * 4);
+}
+
+static __always_inline bool read_ipv6(struct __sk_buff *skb, struct packet *packet)
+{
+	__u32 at = ETH_HLEN + sizeof(struct ipv6hdr);
+	struct ipv6hdr ip;
+	__u8 fragment[8];
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+		return false;
+	__builtin_memcpy(packet->source, &ip.saddr, 16);
+	__builtin_memcpy(packet->destination, &ip.daddr, 16);
+	packet->protocol = ip.nexthdr;
+	packet->v6 = true;
+	// The stack writes no other extension header before a transport of ours unless a program asks for it.
+	if (ip.nexthdr == IPPROTO_FRAGMENT) {
+		if (bpf_skb_load_bytes(skb, at, fragment, sizeof(fragment)))
+			return false;
+		packet->protocol = fragment[0];
+		packet->later = fragment[2] || fragment[3] & 0xf8;
+		packet->first = !packet->later && fragment[3] & 1;
+		__builtin_memcpy(&packet->id, fragment + 4, 4);
+		at += sizeof(fragment);
+	}
+	return read_ports(skb, packet, at);
+}
+
+static __always_inline bool read(struct __sk_buff *skb, struct packet *packet)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return read_ipv4(skb, packet);
+	return skb->protocol == bpf_htons(ETH_P_IPV6) && read_ipv6(skb, packet);
+}
+
+static __always_inline __u32 *look(enum kind kind, const __u8 *address, __u8 protocol, __be16 port)
+{
+	struct place place = { .kind = kind, .protocol = protocol, .port = bpf_ntohs(port) };
+
+	__builtin_memcpy(place.address, address, 16);
+	return bpf_map_lookup_elem(&places, &place);
+}
+
+static __always_inline bool is_node_port(const struct packet *packet)
+{
+	__u8 any[16] = {};
+
+	if (!packet->v6)
+		map_address(any, 0);
+	return look(NODE_PORT, any, packet->protocol, packet->ports.destination);
+}
+
+static __always_inline struct datagram datagram_of(const struct packet *packet)
+{
+	struct datagram datagram = { .id = packet->id, .protocol = packet->protocol };
+
+	__builtin_memcpy(datagram.source, packet->source, 16);
+	__builtin_memcpy(datagram.destination, packet->destination, 16);
+	return datagram;
+}
+
+// Into the host port, as what the node's routes lead there is: to the gateway as the neighbour, so that the device cuts what it
+// cannot hand over whole. (The kernel lets a packet that was redirected by bpf_redirect pass generic XDP unseen.)
+static __always_inline int lead(struct packet *packet)
+{
+	struct bpf_redir_neigh gateway = { .nh_family = packet->v6 ? AF_INET6 : AF_INET };
+	__u32 zero = 0, noted = 1;
+	struct target *to = bpf_map_lookup_elem(&target, &zero);
+
+	if (!to || !to->device)
+		return TC_ACT_UNSPEC;
+	if (packet->first) {
+		struct datagram datagram = datagram_of(packet);
+
+		bpf_map_update_elem(&datagrams, &datagram, &noted, BPF_ANY);
+	}
+	if (packet->v6)
+		__builtin_memcpy(gateway.ipv6_nh, to->v6, sizeof(to->v6));
+	else
+		gateway.ipv4_nh = to->v4;
+	return bpf_redirect_neigh(to->device, &gateway, sizeof(gateway), 0);
+}
+
+// The stack sends the fragments of a datagram one after the other, the first first.
+static __always_inline int lead_later(struct packet *packet)
+{
+	struct datagram datagram = datagram_of(packet);
+
+	return bpf_map_lookup_elem(&datagrams, &datagram) ? lead(packet) : TC_ACT_UNSPEC;
+}
+
+SEC("classifier")
+int loopback(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	__u32 *flags;
+
+	if (!read(skb, &packet))
+		return TC_ACT_UNSPEC;
+	flags = look(ADDRESS, packet.destination, 0, 0);
+	if (!flags)
+		return TC_ACT_UNSPEC;
+	if (packet.later)
+		return lead_later(&packet);
+	if ((*flags & NODE_PORTS && is_node_port(&packet)) ||
+	    look(FRONTEND, packet.destination, packet.protocol, packet.ports.destination))
+		return lead(&packet);
+	return TC_ACT_UNSPEC;
+}
+
+// The flow of a packet to an endpoint that is the node; false if it is none.
+static __always_inline bool flow_to(struct __sk_buff *skb, struct flow *flow)
+{
+	struct packet packet = {};
+
+	if (!read(skb, &packet) || packet.later)
+		return false;
+	if (!look(ENDPOINT, packet.destination, packet.protocol, packet.ports.destination))
+		return false;
+	__builtin_memcpy(flow->client, packet.source, 16);
+	__builtin_memcpy(flow->node, packet.destination, 16);
+	flow->client_port = packet.ports.source;
+	flow->node_port = packet.ports.destination;
+	flow->protocol = packet.protocol;
+	return true;
+}
+
+SEC("classifier")
+int arriving(struct __sk_buff *skb)
+{
+	struct flow flow = {};
+	__u32 noted = 1;
+
+	if (flow_to(skb, &flow) && !bpf_map_lookup_elem(&flows, &flow))
+		bpf_map_update_elem(&flows, &flow, &noted, BPF_ANY);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("classifier")
+int passing(struct __sk_buff *skb)
+{
+	struct flow flow = {};
+
+	if (flow_to(skb, &flow))
+		bpf_map_delete_elem(&flows, &flow);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("classifier")
+int leaving(struct __sk_buff *skb)
+{
+	struct packet packet = {};
+	struct flow flow = {};
+
+	if (!read(skb, &packet))
+		return TC_ACT_UNSPEC;
+	if (packet.later)
+		return lead_later(&packet);
+	if (!look(ENDPOINT, packet.source, packet.protocol, packet.ports.source))
+		return TC_ACT_UNSPEC;
+	__builtin_memcpy(flow.client, packet.destination, 16);
+	__builtin_memcpy(flow.node, packet.source, 16);
+	flow.client_port = packet.ports.destination;
+	flow.node_port = packet.ports.source;
+	flow.protocol = packet.protocol;
+	return bpf_map_lookup_elem(&flows, &flow) ? lead(&packet) : TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "GPL";

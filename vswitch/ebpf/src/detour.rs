@@ -1,0 +1,210 @@
+//! The programs around the node's own stack, which lead into the host port what the stack would keep or send past the switch.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, MapData};
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use sluice_tables::{Detours, Family, GATEWAY_IPV4, GATEWAY_IPV6};
+
+use crate::EbpfError;
+use crate::error::load_error;
+
+/// The loopback device of every network namespace.
+const LOOPBACK: &str = "lo";
+
+/// The programs of the object.
+const PROGRAMS: [&str; 4] = ["loopback", "arriving", "passing", "leaving"];
+
+/// Kinds of places, as in `detour.bpf.c`.
+mod kind {
+    pub(super) const ADDRESS: u8 = 0;
+    pub(super) const NODE_PORT: u8 = 1;
+    pub(super) const FRONTEND: u8 = 2;
+    pub(super) const ENDPOINT: u8 = 3;
+}
+
+/// Of an address: it serves node ports.
+const NODE_PORTS: u32 = 1;
+
+/// `struct place` of `detour.bpf.c`: address, port in host byte order, protocol, kind.
+type Place = [u8; 20];
+
+/// The programs on the loopback device, on the host port and, where there is one, on the uplink. They lead nothing astray until
+/// [`Detour::follow`], and are gone when this value is dropped or the process ends.
+pub struct Detour {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// Has the links.
+    _ebpf: Ebpf,
+    places: HashMap<MapData, Place, u32>,
+    present: BTreeMap<Place, u32>,
+}
+
+impl std::fmt::Debug for Detour {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Detour").finish_non_exhaustive()
+    }
+}
+
+impl Detour {
+    /// Loads the programs and attaches them to devices of the calling thread's network namespace: the loopback device, the stack's
+    /// end of the host port by name and index, and the uplink by name.
+    ///
+    /// # Errors
+    /// [`EbpfError::Load`], [`EbpfError::Map`], [`EbpfError::Detour`]; nothing is left attached.
+    pub fn attach(host_port: (&str, u32), uplink: Option<&str>) -> Result<Detour, EbpfError> {
+        static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/detour.bpf.o"));
+        let mut ebpf = Ebpf::load(OBJECT).map_err(load_error)?;
+        let mut map =
+            |name: &str| ebpf.take_map(name).ok_or_else(|| EbpfError::Load(format!("the object lacks the map {name}")));
+        let places = HashMap::try_from(map("places")?).map_err(load_error)?;
+        let mut target: Array<MapData, [u8; 24]> = Array::try_from(map("target")?).map_err(load_error)?;
+        // `struct target`: device, addresses of the gateway.
+        let mut value = [0; 24];
+        value[..4].copy_from_slice(&host_port.1.to_ne_bytes());
+        value[4..8].copy_from_slice(&GATEWAY_IPV4.octets());
+        value[8..].copy_from_slice(&GATEWAY_IPV6.octets());
+        target.set(0, value, 0).map_err(|source| EbpfError::Map { map: "target", source: Box::new(source) })?;
+        for name in PROGRAMS {
+            program(&mut ebpf, name)?.load().map_err(load_error)?;
+        }
+        put(&mut ebpf, "loopback", LOOPBACK, TcAttachType::Egress)?;
+        if let Some(uplink) = uplink {
+            put(&mut ebpf, "arriving", host_port.0, TcAttachType::Ingress)?;
+            put(&mut ebpf, "passing", uplink, TcAttachType::Ingress)?;
+            put(&mut ebpf, "leaving", uplink, TcAttachType::Egress)?;
+        }
+        Ok(Detour { inner: Mutex::new(Inner { _ebpf: ebpf, places, present: BTreeMap::new() }) })
+    }
+
+    /// Leads what `detours` say from now on, and nothing else: [`sluice_tables::Tables::detours`] of a generation that has just
+    /// been published. Only what differs from the last time is touched; what is no longer said goes first.
+    ///
+    /// # Errors
+    /// [`EbpfError::Claim`], the first of them. All else is in force; the same call tries the rest again.
+    pub fn follow(&self, detours: &Detours) -> Result<(), EbpfError> {
+        self.inner().apply(&places(detours))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn apply(&mut self, wanted: &BTreeMap<Place, u32>) -> Result<(), EbpfError> {
+        let mut result = Ok(());
+        let gone: Vec<Place> = self.present.keys().filter(|place| !wanted.contains_key(*place)).copied().collect();
+        for place in gone {
+            match self.places.remove(&place) {
+                Ok(()) => drop(self.present.remove(&place)),
+                Err(source) => result = result.and(Err(failed(&place, source))),
+            }
+        }
+        let mut new: Vec<(Place, u32)> = wanted.iter().map(|(place, flags)| (*place, *flags)).collect();
+        new.retain(|(place, flags)| self.present.get(place) != Some(flags));
+        for (place, flags) in new {
+            match self.places.insert(place, flags, 0) {
+                Ok(()) => drop(self.present.insert(place, flags)),
+                Err(source) => result = result.and(Err(failed(&place, source))),
+            }
+        }
+        result
+    }
+}
+
+fn failed(place: &Place, source: aya::maps::MapError) -> EbpfError {
+    let address = Ipv6Addr::from(<[u8; 16]>::try_from(&place[..16]).unwrap_or_default()).to_canonical();
+    let port = u16::from_ne_bytes([place[16], place[17]]);
+    EbpfError::Claim { what: format!("port {port} at {address} from the node itself"), source: Box::new(source) }
+}
+
+fn program<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut SchedClassifier, EbpfError> {
+    let missing = || EbpfError::Load(format!("the object lacks the program {name}"));
+    ebpf.program_mut(name).ok_or_else(missing)?.try_into().map_err(load_error)
+}
+
+/// By a link of the process's own, which no older kernel has: a filter would outlive the process.
+fn put(ebpf: &mut Ebpf, name: &'static str, device: &str, direction: TcAttachType) -> Result<(), EbpfError> {
+    let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+    let attached: Result<_, ProgramError> = program(ebpf, name)?.attach_with_options(device, direction, options);
+    attached.map(drop).map_err(|source| EbpfError::Detour {
+        program: name,
+        device: device.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// The same in the form of the map.
+fn places(detours: &Detours) -> BTreeMap<Place, u32> {
+    let mut places = BTreeMap::new();
+    let at = |kind, address, protocol, port| place(kind, address, protocol, port);
+    for (address, _) in &detours.frontends {
+        places.insert(at(kind::ADDRESS, *address, 0, 0), 0);
+    }
+    for address in &detours.node_addresses {
+        places.insert(at(kind::ADDRESS, *address, 0, 0), NODE_PORTS);
+    }
+    for (family, port) in &detours.node_ports {
+        let any = match family {
+            Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        places.insert(at(kind::NODE_PORT, any, port.protocol, port.port), 0);
+    }
+    for (address, port) in &detours.frontends {
+        places.insert(at(kind::FRONTEND, *address, port.protocol, port.port), 0);
+    }
+    for (address, port) in &detours.endpoints {
+        places.insert(at(kind::ENDPOINT, *address, port.protocol, port.port), 0);
+    }
+    places
+}
+
+fn place(kind: u8, address: IpAddr, protocol: u8, port: u16) -> Place {
+    let mut place = [0; 20];
+    let mapped = match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    place[..16].copy_from_slice(&mapped.octets());
+    place[16..18].copy_from_slice(&port.to_ne_bytes());
+    place[18] = protocol;
+    place[19] = kind;
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_tables::ClaimedPort;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_serves_node_ports_and_a_frontend_says_both() {
+        let (own, other): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let tcp = |port| ClaimedPort { protocol: 6, port };
+        let places = places(&Detours {
+            node_addresses: vec![own],
+            node_ports: vec![(Family::V4, tcp(30_000)), (Family::V6, tcp(30_000))],
+            frontends: vec![(own, tcp(80)), (other, tcp(80))],
+            endpoints: vec![(own, tcp(8080))],
+        });
+        assert_eq!(places[&place(kind::ADDRESS, own, 0, 0)], NODE_PORTS);
+        assert_eq!(places[&place(kind::ADDRESS, other, 0, 0)], 0, "no node ports at this one");
+        assert_eq!(places.len(), 7, "two addresses, two families, two frontends, an endpoint");
+    }
+
+    #[test]
+    fn a_place_is_as_the_program_reads_it() {
+        let place = place(kind::FRONTEND, [192, 0, 2, 1].into(), 17, 0x1234);
+        assert_eq!(place[..16], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1]);
+        assert_eq!(u16::from_ne_bytes([place[16], place[17]]), 0x1234);
+        assert_eq!(place[18..], [17, kind::FRONTEND]);
+    }
+}
