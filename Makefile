@@ -12,7 +12,7 @@ PROGRAMS := -p sluiced -p sluice-cni -p sluice -p sluice-perf
 # Seconds the fuzz targets share in `make test`.
 FUZZ_SECONDS ?= 20
 
-.PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed demo clean-lab
+.PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed test-e2e demo clean-lab
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -38,7 +38,7 @@ test: setup ## Everything: unit and property tests, tests on the real kernel, a 
 	@$(MAKE) --no-print-directory test-unit test-kernel test-fuzz test-speed
 
 test-unit: setup ## Unit and property tests; needs no privileges.
-	cargo test --workspace --exclude sluice-netns
+	cargo test --workspace --exclude sluice-netns --exclude sluice-e2e
 	cargo test -p sluice-connections --features loom --test interleavings
 	cargo test -p sluice-xsk --features loom --test interleavings
 
@@ -53,6 +53,12 @@ test-fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (20).
 test-speed: setup ## Counts the instructions of a packet under valgrind; fails when they have risen over their baselines.
 	cargo build --release $(PROGRAMS)
 	$(TARGET)/release/sluice-perf datapath --instructions --baseline perf/baselines/instructions.json
+
+test-e2e: setup ## Tests against the real etcd and kube-apiserver, which are built first (minutes, once; needs Go). Needs root.
+	@setup/privileges make test-e2e
+	@setup/e2e
+	cargo build $(PROGRAMS)
+	cargo test -p sluice-e2e -- --include-ignored --test-threads=1
 
 demo: setup ## Brings up pods on one node, then on two, measures between them, prints, takes all down. Needs root.
 	@setup/privileges make demo

@@ -94,7 +94,7 @@ pub(crate) fn layer(name: &str) -> Option<Layer> {
         "sluiced" => Layer::Root,
         "sluice" | "sluice-perf" => Layer::LabRoot,
         "sluice-cni" => Layer::Shim,
-        "sluice-lab" | "sluice-packets" | "sluice-world" | "sluice-netns" => Layer::Support,
+        "sluice-lab" | "sluice-packets" | "sluice-world" | "sluice-netns" | "sluice-e2e" => Layer::Support,
         "xtask" => Layer::Chore,
         _ => return None,
     })

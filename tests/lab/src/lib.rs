@@ -47,4 +47,4 @@ pub use status::{LabStatus, NodeStatus, PodStatus, agent_status, labs, record, s
 pub use stop::Stop;
 pub use underlay::{BEYOND_V4, BEYOND_V6, UPLINK, UnderlayRecord};
 pub use up::{Change, UpOptions, up};
-pub use wire::{WireHost, raise_wire};
+pub use wire::{WireHost, raise_wire, set_wire};

@@ -122,6 +122,13 @@ impl UnderlayRecord {
         forward(netns)
     }
 
+    /// Sets the bridge's port towards a node up or down.
+    pub(crate) fn plug_port(&self, node: &str, up: bool) -> Result<(), LabError> {
+        let mut wire = Netlink::open_in(&Netns::open_named(&self.netns)?)?;
+        let port = wire.link_by_name(&port_of(node))?.index;
+        Ok(wire.set_link(port, &LinkChange { up: Some(up), ..LinkChange::default() })?)
+    }
+
     /// Takes addresses from a node that it no longer has.
     pub(crate) fn take(&self, netns: &Netns, surplus: &[IpAddr]) -> Result<(), LabError> {
         let mut inside = Netlink::open_in(netns)?;

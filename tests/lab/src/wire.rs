@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::error::LabError;
 use crate::layout::Layout;
+use crate::name::LabName;
 use crate::nodes::open_or_create;
 use crate::up::{UpOptions, plan};
 
@@ -29,6 +30,21 @@ pub fn raise_wire(options: &UpOptions, host: &WireHost) -> Result<String, LabErr
     record.save(&layout)?;
     underlay.raise()?;
     let netns = options.name.host_netns(&host.label);
-    underlay.join(&format!("_{}", host.label), &open_or_create(&netns)?, &host.addresses)?;
+    underlay.join(&known_as(&host.label), &open_or_create(&netns)?, &host.addresses)?;
     Ok(netns)
+}
+
+/// Plugs a host that is no node into the wire, or pulls its plug; it keeps its addresses and its own loopback.
+///
+/// # Errors
+/// [`LabError::NotUp`] without such a lab, [`LabError::NoWire`] when it has none.
+pub fn set_wire(name: &LabName, label: &str, plugged: bool) -> Result<(), LabError> {
+    let record = crate::status::record(name)?;
+    let underlay = record.underlay.ok_or_else(|| LabError::NoWire { name: name.to_string() })?;
+    underlay.plug_port(&known_as(label), plugged)
+}
+
+/// A host's name among the ports of the wire. No node's name begins like that.
+fn known_as(label: &str) -> String {
+    format!("_{label}")
 }

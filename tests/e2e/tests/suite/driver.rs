@@ -1,0 +1,157 @@
+//! A cluster for the time of a test.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::sync::Once;
+
+use serde_json::Value;
+use sluice_e2e::{ApiServerOptions, Client, Cluster, ClusterOptions};
+use sluice_host::Netns;
+use sluice_lab::{LabName, Stop};
+use sluice_netns::{require_root, wait_for};
+
+use crate::place::Place;
+
+/// Begins the names of labs made here: `ePIDLABEL`.
+const MARK: &str = "e";
+
+/// The cluster of one test. It goes down with this value.
+#[derive(Debug)]
+pub(crate) struct Tested(Cluster);
+
+/// What a test varies.
+#[derive(Debug, Default)]
+pub(crate) struct Variant<'v> {
+    pub(crate) settings: &'v [&'v str],
+    pub(crate) api: ApiServerOptions,
+    pub(crate) url: Option<String>,
+}
+
+impl Tested {
+    /// A cluster of these objects. `label`, of at most 8 letters, is the test's alone.
+    pub(crate) fn with(label: &str, variant: Variant<'_>, objects: &[Value]) -> Self {
+        static SWEEP: Once = Once::new();
+        require_root();
+        SWEEP.call_once(remove_leftovers);
+        let options = ClusterOptions {
+            name: format!("{MARK}{}{label}", std::process::id()).parse().expect("a name"),
+            settings: variant.settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            cores: Vec::new(),
+            api: variant.api,
+            url: variant.url,
+            stop: Stop::default(),
+        };
+        Self(Cluster::up(options, objects).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The API server's administrator.
+    pub(crate) fn admin(&self) -> &Client {
+        self.0.api().admin()
+    }
+
+    /// Brings objects to the API server, and the lab to them.
+    pub(crate) fn apply(&mut self, objects: &[Value]) {
+        self.0.bring(objects).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Deletes objects from the API server.
+    pub(crate) fn delete(&mut self, objects: &[Value]) {
+        self.0.remove(objects).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A pod as a place for sockets.
+    pub(crate) fn pod(&self, name: &str) -> Place {
+        let record = self.0.record().unwrap_or_else(|error| panic!("{error}"));
+        let pod = record.pod(None, name).unwrap_or_else(|error| panic!("{error}"));
+        let attached = pod.attached.as_ref().unwrap_or_else(|| panic!("{name} is not attached"));
+        Place::new(name, &pod.netns, &attached.addresses)
+    }
+
+    /// A node as a place for sockets: its own network.
+    pub(crate) fn node(&self, name: &str) -> Place {
+        let record = self.0.record().unwrap_or_else(|error| panic!("{error}"));
+        let node = record.node(self.0.name(), name).unwrap_or_else(|error| panic!("{error}"));
+        Place::new(name, &node.netns, &node.addresses)
+    }
+
+    /// Waits until pods of both nodes know each other, so that no test meets a neighbour that is not yet resolved.
+    pub(crate) fn await_peers(&self) {
+        let (client, other) = (self.pod("client"), self.pod("other"));
+        for to in other.addresses {
+            let reached = wait_for("pods on two nodes to reach each other", || client.pings(to, 1).then_some(()));
+            reached.unwrap_or_else(|error| panic!("{error}: {}", self.complaints()));
+        }
+    }
+
+    /// Waits until a node's status is as `wanted` says, which names what it found otherwise.
+    pub(crate) fn await_status<T>(&self, node: &str, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
+        let mut last = Value::Null;
+        let found = wait_for(what, || {
+            last = self.0.status(node).ok()?;
+            wanted(&last)
+        });
+        found.unwrap_or_else(|error| panic!("{error}: {last:#}"))
+    }
+
+    /// The metrics of a node's agent.
+    pub(crate) fn metrics(&self, node: &str) -> String {
+        let fetch = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect("127.0.0.1:9810")?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        self.node(node).inside(fetch).expect("the agent serves its metrics")
+    }
+
+    /// What the agents say, for a test that failed.
+    fn complaints(&self) -> String {
+        let say = |node: &str| match self.0.status(node) {
+            Ok(status) => format!("{node}: {status:#}\n"),
+            Err(error) => format!("{node}: {error}\n{}", self.0.log(node)),
+        };
+        let record = self.0.record().map(|record| record.nodes.keys().cloned().collect::<Vec<_>>());
+        record.unwrap_or_default().iter().map(|node| say(node)).collect()
+    }
+}
+
+impl Deref for Tested {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.0
+    }
+}
+
+impl DerefMut for Tested {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.0
+    }
+}
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.complaints());
+        }
+    }
+}
+
+/// Takes down the labs of test processes that ended without doing so.
+fn remove_leftovers() {
+    let netns = Netns::names().expect("readable").into_iter();
+    let netns = netns.filter_map(|name| name.strip_prefix("slu-")?.split('-').next()?.parse::<LabName>().ok());
+    for name in netns.chain(sluice_lab::labs()).filter(|name| is_leftover(name.as_str())) {
+        // Another test process may sweep at the same time, so what is gone is as good.
+        let _ = sluice_lab::down(&name);
+    }
+}
+
+/// Whether a lab of this name was made by a test process that is gone.
+fn is_leftover(name: &str) -> bool {
+    let pid = name.strip_prefix(MARK).map(|rest| rest.trim_end_matches(|c: char| c.is_ascii_lowercase()));
+    pid.and_then(|pid| pid.parse::<u32>().ok()).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+}
