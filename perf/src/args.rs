@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use sluice_lab::LabName;
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     IdleCost(IdleCostArgs),
     /// What a packet costs in memory, without kernel or device, on one core: nanoseconds or instructions.
     Datapath(DatapathArgs),
+    /// What it takes to make tables of a large cluster's objects, in memory: from nothing, and for one change.
+    Control(ControlArgs),
     /// One traffic generator inside a pod; started by the other commands.
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -134,6 +137,22 @@ pub(crate) struct DatapathArgs {
     /// The case to run, where callgrind counts.
     #[arg(long, hide = true, value_name = "CASE")]
     pub(crate) under_callgrind: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ControlArgs {
+    /// Changes of each kind to measure.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) changes: usize,
+    /// Changes before memory is looked at again.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) churn: usize,
+    /// Make the cluster so many times smaller.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::PossibleValuesParser::new(["1", "10", "100"]).map(|n| n.parse::<usize>().unwrap_or(1)))]
+    pub(crate) divide: usize,
+    /// Also write the results to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// What is between two pods.

@@ -5,11 +5,13 @@
 //!                  -> series (the paths take turns) -> measure -> worker -> generators, one process each, in the pods
 //! idle-cost        -> session -> what the agent and the machine use, before and with pods
 //! datapath         -> the path alone, in memory, no lab
+//! control          -> objects to tables, in memory, no lab
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod control;
 mod datapath;
 mod demo;
 mod foundation;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => stop_on_signals().and_then(|stop| demo::run(&args, &stop)),
         Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
         Command::Datapath(args) => datapath::run(&args),
+        Command::Control(args) => control::run(&args),
         Command::IdleCost(args) => stop_on_signals().and_then(|stop| idle_cost::run(&args, &stop)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
