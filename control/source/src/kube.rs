@@ -13,10 +13,18 @@
 //! last good form stays.
 
 mod access;
+mod answer;
+mod backoff;
 mod connection;
+mod decode;
 mod follower;
+mod known;
 mod reporter;
+mod resource;
+mod setback;
 mod status;
+mod teller;
+mod version;
 mod watch;
 
 pub use access::{Access, AccessError, Credentials};

@@ -139,12 +139,7 @@ impl Manifest {
                 }
             }
             Err(error) => {
-                let field = track.path().iter().fold(at.clone(), |path, step| match step {
-                    Step::Seq { index } => path.index(*index),
-                    Step::Map { key } => path.key(key),
-                    Step::Enum { variant } => path.key(variant),
-                    Step::Unknown => path,
-                });
+                let field = track_path(at.clone(), &track.path());
                 let problem = Problem::WrongType { reason: error.to_string() };
                 self.defect(document, Some(subject(kind, &tree.value)), field, problem);
             }
@@ -154,6 +149,16 @@ impl Manifest {
     fn defect(&mut self, document: &Located, subject: Option<Subject>, field: FieldPath, problem: Problem) {
         self.defects.push(Defect { line: Some(line_of(document, &field)), subject, field, problem });
     }
+}
+
+/// The way to a field that could not be read, as far as it is known.
+pub(crate) fn track_path(at: FieldPath, path: &serde_path_to_error::Path) -> FieldPath {
+    path.iter().fold(at, |path, step| match step {
+        Step::Seq { index } => path.index(*index),
+        Step::Map { key } => path.key(key),
+        Step::Enum { variant } => path.key(variant),
+        Step::Unknown => path,
+    })
 }
 
 fn join(at: &FieldPath, segments: &[Segment]) -> FieldPath {

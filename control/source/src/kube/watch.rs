@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::event::Event;
 use crate::kube::access::Access;
-use crate::kube::connection::Connection;
+use crate::kube::connection::{Connection, Patience};
 use crate::kube::follower::Follower;
 use crate::kube::status::{KINDS, Status};
 
@@ -85,7 +85,7 @@ impl Watch {
 pub fn watch(access: Access, timing: Timing) -> Watch {
     let (sender, events) = mpsc::channel(BACKLOG);
     let status = Status::new();
-    let connection = Arc::new(Connection::new(access, timing));
+    let connection = Arc::new(Connection::new(access, Patience { connect: timing.connect, answer: timing.answer }));
     let unlisted = Arc::new(AtomicUsize::new(KINDS.len()));
     let mut tasks = JoinSet::new();
     for kind in KINDS {
