@@ -20,6 +20,7 @@ use crate::ledger::{LedgerError, Phase, Wanted};
 use crate::link_name::host_link_name;
 use crate::pod_identity::{IdentityError, PodIdentity};
 use crate::pod_link::PodLink;
+use crate::readiness::Condition;
 use crate::state::{StateError, StoredAttachment};
 use crate::undo::Undo;
 
@@ -32,6 +33,9 @@ pub(crate) enum AttachError {
     /// No namespace was given.
     #[error("CNI_NETNS is missing")]
     NoNetns,
+    /// The node has no addresses for pods.
+    #[error("{0}; the runtime tries again")]
+    NoNetworks(String),
     /// Nothing is known of policies yet.
     #[error("the objects have not been read yet, so that the pod's policies are not known; the runtime tries again")]
     NoObjects,
@@ -80,8 +84,11 @@ impl AttachError {
             Self::Netns(error) if *error.kind() == ErrorKind::NotANamespace => code::INVALID_ENVIRONMENT,
             Self::Vanished(_) => code::UNKNOWN_CONTAINER,
             Self::Ledger(LedgerError::Exists(_)) => code::ALREADY_ATTACHED,
-            Self::Ledger(LedgerError::Address(IpamError::NoNetworks)) => code::TRY_AGAIN_LATER,
-            Self::NoObjects | Self::Ledger(LedgerError::LinkTaken { .. }) => code::TRY_AGAIN_LATER,
+            // Pods that go make room.
+            Self::Ledger(LedgerError::Address(IpamError::Full { .. })) => code::TRY_AGAIN_LATER,
+            Self::NoNetworks(_) | Self::NoObjects | Self::Ledger(LedgerError::LinkTaken { .. }) => {
+                code::TRY_AGAIN_LATER
+            }
             Self::Dataplane(DataplaneError::NoFrames { .. }) => code::TRY_AGAIN_LATER,
             Self::Ledger(LedgerError::Address(_) | LedgerError::NoPort) => code::NO_ADDRESS,
             Self::InterfaceExists { .. } => code::INTERFACE_EXISTS,
@@ -114,7 +121,7 @@ impl Agent {
         let _admission = self.dataplane.admit()?;
         let mut undo = Undo::default();
         let wanted = Wanted { attachment: id.clone(), netns: path.to_owned(), pod, network };
-        let stored = self.ledger.reserve(wanted)?;
+        let stored = self.ledger.reserve(wanted).map_err(|error| self.explain(error))?;
         undo.push("give the addresses back", || {
             self.ledger.forget(id);
             self.ledger.save()
@@ -132,6 +139,17 @@ impl Agent {
         let StoredAttachment { pod_namespace, pod_name, addresses, host_veth, port, .. } = &stored;
         info!(attachment = %id, pod = %format_args!("{pod_namespace}/{pod_name}"), ?addresses, host_veth, port, "attached");
         Ok(self.result(&stored, &routes))
+    }
+
+    /// Why the node has no addresses for pods is known better by who waits for them.
+    fn explain(&self, error: LedgerError) -> AttachError {
+        match error {
+            LedgerError::Address(none @ IpamError::NoNetworks) => {
+                let known = self.readiness.reason(Condition::Node);
+                AttachError::NoNetworks(known.unwrap_or_else(|| none.to_string()))
+            }
+            error => error.into(),
+        }
     }
 
     /// Makes the device of `stored` and binds the switch to it. Returns the pod's routes by it.

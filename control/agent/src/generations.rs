@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use ipnet::IpNet;
 use sluice_model::{
-    Attachment, CompileError, ContainerId, HealthCheck, HostPort, Inputs, Key, Kind, NameError, Node, NodeName, Object,
-    PodName, compile,
+    Attachment, CompileError, ContainerId, Fault, HealthCheck, HostPort, Inputs, Key, Kind, NameError, Node, NodeName,
+    Object, PodName, compile,
 };
 use sluice_tables::{PodPolicy, PortId, RulesBuilder, Tables, TablesBuilder, TablesError, WorkerId};
 use sluice_wire::MacAddr;
 
 use self::compiled::Compilation;
 use self::in_force::InForce;
+use self::latency::{Latency, Pending, happened};
 use crate::config::Network;
 use crate::shape::Shape;
 use crate::state::StoredAttachment;
@@ -23,9 +24,11 @@ use crate::state::StoredAttachment;
 mod beyond;
 mod compiled;
 mod in_force;
+mod latency;
 mod surroundings;
 
 pub(crate) use self::in_force::Standing;
+pub(crate) use self::latency::Latencies;
 pub(crate) use self::surroundings::Surroundings;
 
 /// Why a generation could not be made. The one before goes on serving.
@@ -52,6 +55,7 @@ pub(crate) struct Generations {
     shape: Shape,
     network: Network,
     inner: Mutex<Inner>,
+    latency: Latency,
 }
 
 #[derive(Debug)]
@@ -62,6 +66,8 @@ struct Inner {
     objects: InForce,
     surroundings: Surroundings,
     compilation: Compilation,
+    /// Changes of the objects that are not in force yet.
+    pending: Pending,
     /// Whether anything changed since the last generation.
     stale: bool,
     /// The generation since which only neighbours of the underlay changed; `None` if more has since the last.
@@ -102,12 +108,13 @@ impl Generations {
             objects: InForce::default(),
             surroundings: Surroundings::default(),
             compilation: Compilation::default(),
+            pending: Pending::default(),
             stale: true,
             decisions: None,
             attached: Vec::new(),
             refused: None,
         };
-        Self { seed: random_seed(), host, shape, network, inner: Mutex::new(inner) }
+        Self { seed: random_seed(), host, shape, network, inner: Mutex::new(inner), latency: Latency::default() }
     }
 
     /// Later generations are of this node object.
@@ -129,18 +136,21 @@ impl Generations {
         inner.changed();
     }
 
-    /// Takes an object, new or changed.
-    pub(crate) fn apply(&self, object: Object) {
+    /// Takes an object, new or changed, that came at `arrived`.
+    pub(crate) fn apply(&self, object: Object, arrived: Instant) {
+        let happened = happened(&object);
         let mut inner = self.lock();
         if inner.objects.apply(object) {
+            inner.pending.note(arrived, happened);
             inner.changed();
         }
     }
 
-    /// Forgets an object.
-    pub(crate) fn delete(&self, key: &Key) {
+    /// Forgets an object, as was told at `arrived`.
+    pub(crate) fn delete(&self, key: &Key, arrived: Instant) {
         let mut inner = self.lock();
         if inner.objects.delete(key) {
+            inner.pending.note(arrived, None);
             inner.changed();
         }
     }
@@ -155,6 +165,21 @@ impl Generations {
     /// Where the objects in force come from.
     pub(crate) fn standing(&self) -> Standing {
         self.lock().objects.standing()
+    }
+
+    /// How often the objects that came have changed: another number, other objects.
+    pub(crate) fn object_changes(&self) -> u64 {
+        self.lock().objects.changes()
+    }
+
+    /// The objects in force behind `after`, at most so many.
+    pub(crate) fn page(&self, after: Option<&Key>, most: usize) -> Vec<Object> {
+        self.lock().objects.index().map(|index| index.page(after, most)).unwrap_or_default()
+    }
+
+    /// How long changes of the objects took until they were in force.
+    pub(crate) fn latencies(&self) -> Latencies {
+        self.latency.read()
     }
 
     /// What the objects in force say of a node.
@@ -185,11 +210,11 @@ impl Generations {
     }
 
     /// What is wrong between the objects and with their use on this node.
-    pub(crate) fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<Fault> {
         let inner = self.lock();
         let between = inner.objects.index().map(|index| index.faults()).unwrap_or_default();
         let compiled = inner.compilation.compiled().into_iter().flat_map(|compiled| compiled.faults().cloned());
-        let mut faults: Vec<String> = between.into_iter().chain(compiled).map(|fault| fault.to_string()).collect();
+        let mut faults: Vec<Fault> = between.into_iter().chain(compiled).collect();
         faults.dedup();
         faults
     }
@@ -220,13 +245,15 @@ impl Generations {
         self.lock().refused.clone()
     }
 
-    /// Makes the next generation and hands it to `publish`. `attached` is asked under the lock, so that generations
-    /// are published in the order in which they were made and the last one is the latest truth.
-    pub(crate) fn next(
+    /// Makes the next generation and hands it to `publish`, and what that gives to `then`, which may take longer. `attached` is
+    /// asked under the lock, so that generations are published in the order in which they were made and the last one is the
+    /// latest truth.
+    pub(crate) fn next<T>(
         &self,
         attached: impl FnOnce() -> Vec<StoredAttachment>,
         worker_for: impl Fn(PortId) -> WorkerId,
-        publish: impl FnOnce(Tables),
+        publish: impl FnOnce(Tables) -> T,
+        then: impl FnOnce(T),
     ) -> Result<(), GenerationError> {
         let mut inner = self.lock();
         let made = self.compile(&mut inner, &attached(), worker_for);
@@ -235,7 +262,9 @@ impl Generations {
         let tables = made?;
         inner.last += 1;
         inner.decisions = Some(tables.decisions());
-        publish(tables);
+        let published = publish(tables);
+        self.latency.observe(&mut inner.pending, Instant::now(), SystemTime::now());
+        then(published);
         Ok(())
     }
 
@@ -269,6 +298,7 @@ impl Generations {
         inputs.node_addresses = &inner.surroundings.addresses;
         inputs.uplinks = &inner.surroundings.uplinks;
         inputs.underlay = Arc::clone(&inner.surroundings.underlay);
+        inputs.answers_return = inner.surroundings.answers_return;
         inputs.masquerade = self.network.masquerade(&node);
         // What is allowed is not known, so nothing is, but for the node itself.
         let shut: Vec<(PortId, PodPolicy)> = match inner.objects.index() {

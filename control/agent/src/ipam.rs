@@ -189,6 +189,12 @@ impl Ipam {
         self.ranges.iter().map(Range::usage).collect()
     }
 
+    /// What each family without a free address would be refused with; empty as long as every pod gets its addresses.
+    pub fn exhausted(&self) -> Vec<IpamError> {
+        let there = |family: &usize| self.ranges.iter().any(|range| range.family() == *family);
+        FAMILIES.into_iter().filter(there).filter_map(|family| self.choose(family).err()).collect()
+    }
+
     /// The podCIDRs, in the order given.
     pub fn networks(&self) -> Vec<IpNet> {
         self.ranges.iter().map(Range::network).collect()

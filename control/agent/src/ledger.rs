@@ -209,6 +209,22 @@ impl Ledger {
         self.inner().ipam.usage()
     }
 
+    /// What the next pod would be refused with, for each family without a free address.
+    pub(crate) fn exhausted(&self) -> Vec<IpamError> {
+        self.inner().ipam.exhausted()
+    }
+
+    /// Addresses that pods have and that are in none of the node's podCIDRs, once it has some.
+    pub(crate) fn outside(&self) -> Vec<(IpAddr, String)> {
+        let inner = self.inner();
+        let networks = inner.ipam.networks();
+        let pods = inner.entries.values().map(|entry| &entry.stored);
+        let all = pods.flat_map(|pod| pod.addresses.iter().map(move |address| (*address, pod)));
+        let outside =
+            all.filter(|(address, _)| !networks.is_empty() && !networks.iter().any(|net| net.contains(address)));
+        outside.map(|(address, pod)| (address, format!("{}/{}", pod.pod_namespace, pod.pod_name))).collect()
+    }
+
     /// Brings the attachments to the disk, unless the file has them. Concurrent changes may be in it too.
     pub(crate) fn save(&self) -> Result<(), StateError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,15 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text::encode};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text::encode};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sluice_path::{Counts, DropReason};
+use sluice_source::kube::{KindState, KindStatus};
 use sluice_worker::{PortSnapshot, WorkerSnapshot};
 
 use crate::agent::Agent;
+use crate::generations::{Latencies, Standing};
+use crate::histogram::Snapshot;
 use crate::ledger::{HOST_PORT, Phase};
 use crate::uplink::Uplink;
 
@@ -35,6 +38,13 @@ struct Reading {
     addresses: Vec<(String, [(&'static str, f64); 3])>,
     connections: (u32, u32),
     objects: [(&'static str, usize); 3],
+    /// Whether the objects in force are all that the source tells.
+    current: bool,
+    latencies: Latencies,
+    /// Families without a free address.
+    exhausted: usize,
+    /// How the API's watches fare: kind, whether it follows, objects, failures.
+    watches: Vec<(String, bool, usize, u64)>,
     /// What the uplink's program counted.
     uplink: Vec<(&'static str, u64)>,
 }
@@ -90,13 +100,25 @@ fn read(agent: &Agent) -> Reading {
         addresses: agent.ledger.usage().iter().map(addresses).collect(),
         connections: agent.dataplane.connections(),
         objects: [("service_ports", objects.services), ("peers", objects.peers), ("policies", objects.policies)],
+        current: agent.generations.standing() == Standing::Current,
+        latencies: agent.generations.latencies(),
+        exhausted: agent.ledger.exhausted().len(),
+        watches: watches(agent),
         uplink: agent.uplink.as_ref().map(Uplink::counters).unwrap_or_default(),
     }
+}
+
+fn watches(agent: &Agent) -> Vec<(String, bool, usize, u64)> {
+    let kinds = agent.api.get().map(|api| api.watches.kinds()).unwrap_or_default();
+    let row =
+        |kind: KindStatus| (kind.kind.to_string(), kind.state == KindState::Watching, kind.objects, kind.failures);
+    kinds.into_iter().map(row).collect()
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_agent(&mut encoder)?;
+        self.encode_objects(&mut encoder)?;
         self.encode_workers(&mut encoder)?;
         self.encode_ports(&mut encoder)
     }
@@ -122,10 +144,41 @@ impl Reading {
         let (in_use, capacity) = self.connections;
         gauge(encoder, "connections", "Connections in the table", f64::from(in_use))?;
         gauge(encoder, "connections_capacity", "Connections that the table has room for", f64::from(capacity))?;
-        let objects = self.objects.map(|(kind, n)| (one("kind", kind), n as f64));
-        gauges(encoder, "objects", "Objects in force on this node", objects)?;
+        gauge(
+            encoder,
+            "pod_address_families_exhausted",
+            "Families in which no pod address is free, so that no further pod is attached",
+            self.exhausted as f64,
+        )?;
         let uplink = self.uplink.iter().map(|(kind, n)| (one("kind", kind), *n));
         counters(encoder, "uplink", "Packets that came in by the uplink, by what became of them", uplink)
+    }
+
+    fn encode_objects(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let one = |label: &'static str, value: &str| vec![(label, value.to_owned())];
+        let objects = self.objects.map(|(kind, n)| (one("kind", kind), n as f64));
+        gauges(encoder, "objects", "Objects in force on this node", objects)?;
+        gauge(
+            encoder,
+            "objects_current",
+            "Whether the objects in force are all that the source tells, and not those of an earlier time",
+            f64::from(u8::from(self.current)),
+        )?;
+        let Latencies { publication, programming } = &self.latencies;
+        histogram(encoder, "publication_seconds", "From an event's arrival until it was in force", publication)?;
+        histogram(
+            encoder,
+            "programming_seconds",
+            "From a change in the cluster, as endpoints.kubernetes.io/last-change-trigger-time tells, until it was in force",
+            programming,
+        )?;
+        let watches = || self.watches.iter();
+        let following = watches().map(|(kind, on, ..)| (one("kind", kind), f64::from(u8::from(*on))));
+        gauges(encoder, "watch_following", "Whether the API server tells changes of a kind as they come", following)?;
+        let known = watches().map(|(kind, _, objects, _)| (one("kind", kind), *objects as f64));
+        gauges(encoder, "watch_objects", "Objects of a kind that the API server has told of", known)?;
+        let failures = watches().map(|(kind, .., failures)| (one("kind", kind), *failures));
+        counters(encoder, "watch_failures", "Failures of a kind's list or watch", failures)
     }
 
     fn encode_workers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -208,9 +261,24 @@ fn gauges(
     Ok(())
 }
 
+fn histogram(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, read: &Snapshot) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    metric.encode_histogram::<NoLabelSet>(read.sum_seconds(), read.count(), &read.buckets(), None)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::histogram::Histogram;
+
+    fn latencies() -> Latencies {
+        let (publication, programming) = (Histogram::default(), Histogram::default());
+        publication.observe(Duration::from_millis(1));
+        publication.observe(Duration::from_secs(1000));
+        Latencies { publication: publication.read(), programming: programming.read() }
+    }
 
     #[test]
     fn every_drop_reason_worker_and_port_is_exported() {
@@ -229,6 +297,10 @@ mod tests {
             frames: [("depot", 9), ("kernel", 0), ("user", 0)],
             connections: (3, 1000),
             objects: [("service_ports", 2), ("peers", 1), ("policies", 0)],
+            current: true,
+            latencies: latencies(),
+            exhausted: 1,
+            watches: vec![("Pod".into(), false, 12, 3)],
             uplink: vec![("passed", 8)],
             addresses: vec![("10.0.0.0/24".into(), [("in_use", 1.0), ("cooling", 0.0), ("capacity", 253.0)])],
         })
@@ -243,6 +315,16 @@ mod tests {
             "sluice_connections 3.0".into(),
             "sluice_objects{kind=\"peers\"} 1.0".into(),
             "sluice_uplink_total{kind=\"passed\"} 8".into(),
+            "sluice_objects_current 1.0".into(),
+            "sluice_pod_address_families_exhausted 1.0".into(),
+            "sluice_watch_following{kind=\"Pod\"} 0.0".into(),
+            "sluice_watch_failures_total{kind=\"Pod\"} 3".into(),
+            "# TYPE sluice_publication_seconds histogram".into(),
+            "sluice_publication_seconds_bucket{le=\"0.001\"} 1".into(),
+            "sluice_publication_seconds_bucket{le=\"+Inf\"} 2".into(),
+            "sluice_publication_seconds_sum 1000.001".into(),
+            "sluice_publication_seconds_count 2".into(),
+            "sluice_programming_seconds_count 0".into(),
             "sluice_tables_generation 4.0".into(),
             "sluice_feature{feature=\"multi_buffer\"} 1.0".into(),
             "sluice_pod_addresses{network=\"10.0.0.0/24\",state=\"capacity\"} 253.0".into(),

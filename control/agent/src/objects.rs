@@ -1,22 +1,26 @@
 //! Follows the objects: what they say of this node goes to the ledger, the host port and the tables.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use sluice_host::Netlink;
 use sluice_model::Node;
-use sluice_source::{Event, Origin, Watch};
-use tokio::time::timeout;
+use sluice_source::Event;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::agent::Agent;
-use crate::generations::{GenerationError, with_networks_of};
+use crate::feed::{Arrival, Feed};
+use crate::generations::{GenerationError, Standing, with_networks_of};
 use crate::ipam::IpamError;
 use crate::readiness::Condition;
 
 /// Time between tries to put a Node in force that could not be.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// Events that are acted on together, at most.
+const TOGETHER: usize = 4096;
 
 /// Why a Node could not be put in force.
 #[derive(Debug, thiserror::Error)]
@@ -32,92 +36,106 @@ enum NodeError {
 /// How long the first complete list of objects is waited for before pods of an earlier time are served without it: shut, as their
 /// policies are not known.
 const FIRST_LIST: Duration = Duration::from_secs(5);
+/// The same where the objects of an earlier time serve.
+const FIRST_LIST_WITH_LAST_GOOD: Duration = Duration::from_secs(1);
 
-/// The objects on their way into force, and the faults of where they come from.
+/// The objects on their way into force.
 #[derive(Debug)]
 pub(crate) struct Objects {
-    watch: Watch,
-    source_faults: BTreeMap<Origin, Vec<String>>,
+    feed: Feed,
     synced: bool,
 }
 
 impl Objects {
     /// Objects of which none is known yet.
-    pub(crate) fn new(watch: Watch) -> Self {
-        Self { watch, source_faults: BTreeMap::new(), synced: false }
+    pub(crate) fn new(feed: Feed) -> Self {
+        Self { feed, synced: false }
     }
 
     /// Takes what is there at the start, until it is all there or the time is over.
     pub(crate) async fn first(&mut self, agent: &Agent) {
+        let known = agent.generations.standing() != Standing::Unknown;
         let whole = async {
             while !self.synced {
-                match self.watch.recv().await {
-                    Some(event) => self.take(event, agent),
+                match self.feed.recv().await {
+                    Some(arrival) => self.take(arrival, agent),
                     None => break,
                 }
             }
         };
-        if timeout(FIRST_LIST, whole).await.is_err() {
+        let patience = if known { FIRST_LIST_WITH_LAST_GOOD } else { FIRST_LIST };
+        if timeout(patience, whole).await.is_ok() {
+            return;
+        }
+        if known {
+            warn!("the objects are not all known; until they are, the last good ones serve");
+        } else {
             warn!(
                 "the objects are not all known; until they are, pods attached earlier may talk to nobody but the node"
             );
         }
     }
 
-    fn take(&mut self, event: Event, agent: &Agent) {
+    fn take(&mut self, Arrival { event, at }: Arrival, agent: &Agent) {
         match event {
-            Event::Apply(object) => agent.generations.apply(object),
-            Event::Delete(key) => agent.generations.delete(&key),
+            Event::Apply(object) => agent.generations.apply(object, at),
+            Event::Delete(key) => agent.generations.delete(&key, at),
             Event::Synced => {
                 self.synced = true;
                 agent.generations.set_synced();
+                info!(objects = agent.generations.object_changes(), "the objects are all known");
             }
-            Event::Fault(fault) => {
-                let text = fault.to_string();
-                self.source_faults.entry(fault.origin).or_default().push(text);
-            }
-            Event::FaultCleared { origin } => drop(self.source_faults.remove(&origin)),
+            Event::Fault(fault) => agent.faults.add(fault),
+            Event::FaultCleared { origin } => agent.faults.clear(&origin),
         }
     }
 
-    fn faults(&self, agent: &Agent) -> Vec<String> {
-        self.source_faults.values().flatten().cloned().chain(agent.generations.faults()).collect()
+    /// Takes what has come, but not for ever.
+    fn take_waiting(&mut self, agent: &Agent) {
+        for _ in 0..TOGETHER {
+            let Some(arrival) = self.feed.try_recv() else { break };
+            self.take(arrival, agent);
+        }
+    }
+
+    /// Until there is something to do. `false` when nothing will come any more.
+    async fn wait(&mut self, agent: &Agent, settled: bool) -> bool {
+        tokio::select! {
+            arrival = self.feed.recv() => match arrival {
+                Some(arrival) => self.take(arrival, agent),
+                None => return false,
+            },
+            () = agent.wake.notified() => {}
+            // What could not be put in force is tried again: it may have been in the way of a pod that goes.
+            () = sleep(RETRY), if !settled => {}
+        }
+        true
     }
 }
 
-/// Follows the objects until the task is dropped. Events that come together are acted on together.
+/// Follows the objects, and what else goes into tables, until the task is dropped. What comes together is acted on together.
 pub(crate) async fn follow(mut objects: Objects, agent: Arc<Agent>) {
-    let mut settled = true;
     // What came at the start has not been acted on.
-    let mut waiting = true;
-    loop {
-        // What could not be put in force is tried again: it may have been in the way of a pod that goes.
-        let next = match (waiting, settled) {
-            (true, _) => Err(()),
-            (_, true) => Ok(objects.watch.recv().await),
-            (_, false) => timeout(RETRY, objects.watch.recv()).await.map_err(drop),
-        };
-        waiting = false;
-        match next {
-            Ok(Some(event)) => objects.take(event, &agent),
-            Ok(None) => break,
-            Err(()) => {}
+    let mut settled = true;
+    agent.wake.notify_one();
+    while objects.wait(&agent, settled).await {
+        let wait = agent.pace().wait(Instant::now());
+        if !wait.is_zero() {
+            sleep(wait).await;
         }
-        while let Some(event) = objects.watch.try_recv() {
-            objects.take(event, &agent);
-        }
+        objects.take_waiting(&agent);
         let following = Arc::clone(&agent);
         let followed = tokio::task::spawn_blocking(move || {
             let node = following.generations.node_object(&following.config.node_name);
             let followed = following.follow_node(node);
             following.republish();
+            following.tell_node_facts();
             followed
         })
         .await;
-        for fault in agent.faults.replace(objects.faults(&agent)) {
-            warn!(fault, "manifests are not as they should be");
-        }
-        if objects.synced {
+        if agent.generations.standing() != Standing::Unknown && agent.readiness.is_unmet(Condition::Objects) {
+            // Who waits for this may ask what is wrong.
+            agent.renew_faults();
             agent.readiness.met(Condition::Objects);
         }
         // A panic has been logged.
@@ -139,7 +157,16 @@ impl Agent {
             return true;
         };
         if node.pod_cidrs.is_empty() {
-            let reason = format!("Node {} has no podCIDRs", node.name);
+            let before = if known.pod_cidrs.is_empty() {
+                "so its pods get no addresses"
+            } else {
+                "those that it had before stay in force until it has some again"
+            };
+            let reason = format!(
+                "Node {} has no podCIDRs: {before}; have the controller manager give it some (--allocate-node-cidrs and \
+                 --cluster-cidr), or set spec.podCIDRs",
+                node.name
+            );
             self.readiness.unmet_because(Condition::Node, reason);
             return true;
         }
@@ -148,12 +175,15 @@ impl Agent {
             self.readiness.met(Condition::Node);
             return true;
         }
+        let before = known.pod_cidrs.clone();
         if let Err(error) = self.put_in_force(&node, known) {
             error!(%error, "the node's podCIDRs cannot be used; those before stay in force");
             self.readiness.unmet_because(Condition::Node, error.to_string());
             return false;
         }
-        info!(node = node.name.as_str(), pod_cidrs = ?node.pod_cidrs, "the node's podCIDRs are known");
+        if node.pod_cidrs != before {
+            info!(node = node.name.as_str(), pod_cidrs = ?node.pod_cidrs, "the node's podCIDRs are known");
+        }
         // Ready only with the addresses of these podCIDRs on the host port.
         self.set_up_host_port();
         self.readiness.met(Condition::Node);
@@ -176,12 +206,17 @@ impl Agent {
 
     /// Gives the host port the node's addresses and routes, also to pods that have addresses of earlier podCIDRs. A failure makes the agent not ready until a later try.
     pub(crate) fn set_up_host_port(&self) {
-        let latest = || {
-            let node = with_networks_of(self.generations.node(), self.ledger.addresses());
-            (node, self.generations.networks_beyond())
+        let latest = || self.host_port_wants();
+        let mut taken = None;
+        let follow = |mut netlink| {
+            self.host_port.follow(&mut netlink, || {
+                let wanted = latest();
+                taken = Some(wanted.clone());
+                wanted
+            })
         };
-        let follow = |mut netlink| self.host_port.follow(&mut netlink, latest);
         let done = Netlink::open().and_then(follow);
+        *self.host_port_has() = taken.filter(|_| done.is_ok());
         match done {
             Ok(()) => self.readiness.met(Condition::HostPort),
             Err(error) => {
@@ -189,5 +224,18 @@ impl Agent {
                 self.readiness.unmet_because(Condition::HostPort, error.to_string());
             }
         }
+    }
+
+    /// The same where it would have something else than last time: most changes of the objects are none of its.
+    pub(crate) fn follow_host_port(&self) {
+        let same = self.host_port_has().as_ref().is_some_and(|has| *has == self.host_port_wants());
+        if !same {
+            self.set_up_host_port();
+        }
+    }
+
+    fn host_port_wants(&self) -> (Node, Vec<IpNet>) {
+        let node = with_networks_of(self.generations.node(), self.ledger.addresses());
+        (node, self.generations.networks_beyond())
     }
 }

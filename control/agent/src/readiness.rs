@@ -53,6 +53,11 @@ impl Readiness {
         self.unmet().contains_key(&condition)
     }
 
+    /// Why the condition does not hold; `None` when it does.
+    pub(crate) fn reason(&self, condition: Condition) -> Option<String> {
+        self.unmet().get(&condition).cloned()
+    }
+
     /// Why the agent is not ready; empty when it is.
     pub(crate) fn reasons(&self) -> Vec<String> {
         self.unmet().values().cloned().collect()

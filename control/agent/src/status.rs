@@ -1,6 +1,7 @@
 //! The status document: what the agent is doing, for `GET /status` and the command line.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use sluice_path::{Counts, DropReason};
@@ -9,8 +10,10 @@ use sluice_worker::PortSnapshot;
 use sluice_xsk::umem::Census;
 
 use crate::agent::Agent;
-use crate::generations::ObjectCounts;
+use crate::config::Source;
+use crate::generations::{Latencies, ObjectCounts, Standing};
 use crate::host_port::SWITCH_END;
+use crate::last_good::timestamp;
 use crate::ledger::{HOST_PORT, Phase};
 use crate::state::StoredAttachment;
 use crate::uplink::Uplink;
@@ -29,6 +32,10 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "notReadyBecause": reasons,
         "generation": dataplane.generation(),
         "generationRefused": agent.generations.refused(),
+        "objectsInForce": standing(agent),
+        "objectsOnDisk": agent.last_good.failure(),
+        "addressesExhausted": agent.ledger.exhausted().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "addressesOutside": outside(agent),
         "podMtu": agent.shape.path_mtu,
         "superFrames": agent.shape.super_frames,
         "xdpMode": dataplane.mode(),
@@ -38,6 +45,9 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "podCIDRs": pod_cidrs(agent),
         "uplink": uplink(agent),
         "objects": objects(agent),
+        "publication": publication(agent),
+        "watches": watches(agent),
+        "reports": reports(agent),
         "connections": connections(agent),
         "path": path(agent),
         "hostPort": { "port": HOST_PORT.0, "mac": agent.host_port.mac.to_string() },
@@ -67,6 +77,78 @@ fn uplink(agent: &Agent) -> Value {
 fn objects(agent: &Agent) -> Value {
     let ObjectCounts { services, peers, policies } = agent.generations.counts();
     json!({ "servicePorts": services, "peers": peers, "networkPolicies": policies })
+}
+
+/// Where the objects in force come from, in words.
+fn standing(agent: &Agent) -> String {
+    let (all, waiting) = match &agent.config.source {
+        Source::Directory(_) => ("all manifests", "waiting for the manifests"),
+        Source::Kubernetes(_) => ("all that the API server tells", "waiting for the API server"),
+    };
+    match agent.generations.standing() {
+        Standing::Current => all.to_owned(),
+        Standing::LastGood(written) => {
+            format!("serving the last good objects of {}; {waiting}", timestamp(written))
+        }
+        Standing::Unknown => format!("none; {waiting}"),
+    }
+}
+
+/// Pods that keep addresses which the node's podCIDRs do not have any more.
+fn outside(agent: &Agent) -> Vec<String> {
+    agent.ledger.outside().into_iter().map(|(address, pod)| format!("{address} ({pod})")).collect()
+}
+
+/// How long changes took until they were in force, in milliseconds.
+fn publication(agent: &Agent) -> Value {
+    let Latencies { publication, programming } = agent.generations.latencies();
+    let rounded = |ms: Option<f64>| ms.map(|ms| (ms * 1000.0).round() / 1000.0);
+    json!({
+        "changes": publication.count(),
+        "fromArrivalP50Ms": rounded(publication.quantile_ms(0.5)),
+        "fromArrivalP99Ms": rounded(publication.quantile_ms(0.99)),
+        "endpointChanges": programming.count(),
+        "fromTriggerP50Ms": rounded(programming.quantile_ms(0.5)),
+        "fromTriggerP99Ms": rounded(programming.quantile_ms(0.99)),
+    })
+}
+
+/// How the watches of the API fare; none with another source.
+fn watches(agent: &Agent) -> Vec<Value> {
+    let kinds = agent.api.get().map(|api| api.watches.kinds()).unwrap_or_default();
+    let time = |time: SystemTime| timestamp(time).to_string();
+    kinds
+        .into_iter()
+        .map(|kind| {
+            let failure = kind.last_failure.map(|(failure, at)| format!("{}: {failure}", time(at)));
+            json!({
+                "kind": kind.kind.to_string(),
+                "state": kind.state.to_string(),
+                "since": time(kind.since),
+                "objects": kind.objects,
+                "faulty": kind.faulty,
+                "resourceVersion": kind.resource_version,
+                "heard": kind.heard.map(time),
+                "lists": kind.lists,
+                "events": kind.events,
+                "failures": kind.failures,
+                "lastFailure": failure,
+            })
+        })
+        .collect()
+}
+
+/// What the API was told; `null` with another source.
+fn reports(agent: &Agent) -> Value {
+    let Some(api) = agent.api.get() else { return Value::Null };
+    let status = api.reporter.status();
+    json!({
+        "nodeWritten": status.node_written.map(|time| timestamp(time).to_string()),
+        "nodeFailure": status.node_failure,
+        "eventsWritten": status.events_written,
+        "eventsDropped": status.events_dropped,
+        "eventFailure": status.event_failure,
+    })
 }
 
 fn connections(agent: &Agent) -> Value {

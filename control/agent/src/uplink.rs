@@ -202,7 +202,8 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
     let mut routers: Vec<IpAddr> = facts.routes.iter().filter_map(|route| router(route.hop)).collect();
     routers.sort_unstable();
     routers.dedup();
-    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)), routers })
+    let answers_return = agent.detour.is_there();
+    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)), routers, answers_return })
 }
 
 fn is_reachable(address: &IpAddr) -> bool {
@@ -341,7 +342,11 @@ impl Follower {
             uplink.follow_mac(mac);
         }
         if self.agent.generations.set_surroundings(surroundings) {
-            self.agent.republish();
+            if self.agent.generations.decisions().is_none() {
+                // Its routes may have gone with an address or a device.
+                *self.agent.host_port_has() = None;
+            }
+            self.agent.wake.notify_one();
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use sluice_tables::Tunnel;
 
 use super::Generations;
 use crate::config::Encapsulation;
@@ -15,6 +16,13 @@ impl Generations {
         let compiled = inner.compilation.compiled();
         let served = compiled.iter().flat_map(|compiled| compiled.services.node_port_addresses());
         served.filter(|address| live.contains(address)).collect()
+    }
+
+    /// This node's end of the tunnels, where it has one.
+    pub(crate) fn tunnel(&self) -> Option<Tunnel> {
+        let inner = self.lock();
+        let uplink = inner.surroundings.uplinks.first()?;
+        self.network.tunnel(&inner.node, self.shape.path_mtu, uplink.path_mtu)
     }
 
     /// Networks beyond the node that its own stack is to reach through the switch: Service ranges, Services' other addresses,

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sluice_model::{Applied, Index, Key, Object};
+use sluice_model::{Applied, Index, Key, Kind, Object};
 
 /// The objects that came, and those that are in force.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct InForce {
     synced: bool,
     /// What serves before: the objects of an earlier time, and when they were written down.
     last_good: Option<(Index, SystemTime)>,
+    /// Counts what changed in what is incoming.
+    changes: u64,
 }
 
 /// Where the objects in force come from.
@@ -38,37 +40,60 @@ impl InForce {
 
     /// Takes an object. Returns whether what is in force is another than before.
     pub(super) fn apply(&mut self, object: Object) -> bool {
-        self.incoming.apply(object) != Applied::Unchanged && self.synced
+        if self.incoming.apply(object) == Applied::Unchanged {
+            return false;
+        }
+        self.changes += 1;
+        if self.synced {
+            self.last_good = None;
+        }
+        self.synced
     }
 
     /// Forgets an object. Returns whether what is in force is another than before.
     pub(super) fn delete(&mut self, key: &Key) -> bool {
-        self.incoming.delete(key).is_some() && self.synced
+        let there = self.incoming.delete(key).is_some();
+        self.changes += u64::from(there);
+        there && self.synced
     }
 
-    /// All objects there are have been applied once. From now on they are in force.
+    /// All objects there are have been applied once. From now on they are in force; but if there are none at all, what serves
+    /// from an earlier time goes on until the first one comes: no cluster is without objects, but a directory may be
+    /// mounted late, and an API server may have lost its store.
     pub(super) fn set_synced(&mut self) {
         self.synced = true;
-        self.last_good = None;
+        self.changes += 1;
+        if !is_empty(&self.incoming) {
+            self.last_good = None;
+        }
+    }
+
+    /// How often what came has changed: another number, other objects.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The objects in force; `None` as long as nothing is known of them.
     pub(super) fn index(&self) -> Option<&Index> {
         match &self.last_good {
-            _ if self.synced => Some(&self.incoming),
             Some((index, _)) => Some(index),
-            None => None,
+            None => self.synced.then_some(&self.incoming),
         }
     }
 
     /// Where they come from.
     pub(super) fn standing(&self) -> Standing {
         match &self.last_good {
-            _ if self.synced => Standing::Current,
             Some((_, written)) => Standing::LastGood(*written),
+            None if self.synced => Standing::Current,
             None => Standing::Unknown,
         }
     }
+}
+
+fn is_empty(index: &Index) -> bool {
+    let kinds = [Kind::Node, Kind::Pod, Kind::Namespace, Kind::Service, Kind::EndpointSlice, Kind::NetworkPolicy];
+    kinds.into_iter().all(|kind| index.count(kind) == 0)
 }
 
 #[cfg(test)]
@@ -95,6 +120,21 @@ mod tests {
         assert_eq!(objects.standing(), Standing::Current);
         assert!(objects.index().unwrap().node(&old).is_none() && objects.index().unwrap().node(&new).is_some());
         assert!(objects.delete(&Key::Node(new)), "from now on what comes and goes is in force at once");
+    }
+
+    #[test]
+    fn a_source_without_any_object_takes_nothing_away() {
+        let mut objects = InForce::default();
+        let ((old, old_object), (new, new_object)) = (node("old"), node("new"));
+        objects.serve_last_good([old_object], SystemTime::UNIX_EPOCH);
+        objects.set_synced();
+        assert_eq!(objects.standing(), Standing::LastGood(SystemTime::UNIX_EPOCH));
+        assert!(objects.index().unwrap().node(&old).is_some());
+        assert!(objects.apply(new_object), "with the first one it is all there is");
+        assert_eq!(objects.standing(), Standing::Current);
+        assert!(objects.index().unwrap().node(&old).is_none() && objects.index().unwrap().node(&new).is_some());
+        assert!(objects.delete(&Key::Node(new)), "what is taken away later is gone");
+        assert_eq!(objects.standing(), Standing::Current);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Surroundings {
     pub(crate) underlay: Arc<Underlay>,
     /// Routers on the uplink.
     pub(crate) routers: Vec<IpAddr>,
+    /// Whether what the node's own endpoints answer to the outside comes to the host port.
+    pub(crate) answers_return: bool,
 }
 
 impl Surroundings {

@@ -42,7 +42,7 @@ fn attached(port: u16, address: &str) -> StoredAttachment {
 
 fn next(generations: &Generations, attached: &[StoredAttachment]) -> Result<Tables, GenerationError> {
     let mut made = None;
-    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables))?;
+    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables), |()| ())?;
     Ok(made.expect("published"))
 }
 
@@ -104,4 +104,40 @@ fn what_does_not_fit_is_refused_by_name_and_the_number_is_not_spent() {
     assert_eq!(generations.refused(), Some(refused));
     assert_eq!(next(&generations, &[attached(1, "10.0.0.2")]).unwrap().generation(), 1);
     assert_eq!(generations.refused(), None);
+}
+
+#[test]
+fn a_change_is_measured_once_it_is_in_force_and_none_before_all_are_known() {
+    let generations = generations();
+    let object = |name: &str| Object::Node(Node::named(NodeName::new(name).unwrap()));
+    generations.apply(object("n2"), Instant::now());
+    generations.set_synced();
+    next(&generations, &[]).unwrap();
+    assert_eq!(generations.latencies().publication.count(), 0, "how long a list takes is not a change's");
+    generations.apply(object("n3"), Instant::now());
+    generations.apply(object("n3"), Instant::now());
+    assert!(generations.is_stale());
+    next(&generations, &[]).unwrap();
+    generations.delete(&Key::Node(NodeName::new("n3").unwrap()), Instant::now());
+    next(&generations, &[]).unwrap();
+    assert_eq!(generations.latencies().publication.count(), 2);
+    assert_eq!(generations.object_changes(), 4);
+}
+
+#[test]
+fn a_node_with_the_last_good_objects_serves_by_them_until_those_of_now_are_whole() {
+    let generations = generations();
+    let namespace = |name: &str| {
+        let name = sluice_model::NamespaceName::new(name).unwrap();
+        Object::Namespace(sluice_model::Namespace { name, labels: Default::default() })
+    };
+    generations.serve_last_good([namespace("default")], SystemTime::UNIX_EPOCH);
+    let tables = next(&generations, &[attached(1, "10.0.0.2")]).unwrap();
+    assert!(tables.policy(PortId(1)).ingress.is_none(), "it is known that no policy selects it");
+    assert_eq!(generations.standing(), Standing::LastGood(SystemTime::UNIX_EPOCH));
+    generations.apply(namespace("other"), Instant::now());
+    assert_eq!(generations.page(None, 9), [namespace("default")], "what is in force stays whole");
+    generations.set_synced();
+    assert_eq!(generations.page(None, 9), [namespace("other")]);
+    assert_eq!(generations.standing(), Standing::Current);
 }

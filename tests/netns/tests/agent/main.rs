@@ -11,10 +11,14 @@
 //! | `outside` | what the node's own routing carries on for a pod |
 //! | `refusals` | requests that cannot be carried out, and that nothing is left of them |
 //! | `restarts` | agents that are away, killed, stopped, started twice |
+//! | `objects_kept` | starts without the place that the objects come from |
+//! | `pod_cidrs` | addresses that run out, come along and go |
 //! | `settings` | configuration, objects that come late, reports |
 
 mod node;
+mod objects_kept;
 mod outside;
+mod pod_cidrs;
 mod pods;
 mod refusals;
 mod restarts;

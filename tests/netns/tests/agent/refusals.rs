@@ -64,7 +64,7 @@ fn a_full_range_is_refused_until_there_is_room() {
     pods[..5].iter().for_each(|pod| drop(node.add(pod)));
     let before = node.in_use();
     let refused = node.refused("pod-5", &pods[5].netns.path(), "eth0");
-    assert_eq!(refused.code, code::NO_ADDRESS);
+    assert_eq!(refused.code, code::TRY_AGAIN_LATER);
     assert!(refused.msg.contains("10.244.1.0/29"), "{refused}");
     assert_eq!(node.in_use(), before);
     node.del("pod-0", &pods[0].netns.path());
