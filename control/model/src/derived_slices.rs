@@ -19,8 +19,7 @@ pub(crate) fn derive(index: &Index, service: &Service) -> Vec<EndpointSlice> {
     if service.selector.is_empty() {
         return Vec::new();
     }
-    let selected = |pod: &&Pod| service.selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value));
-    let pods: Vec<&Pod> = index.pods_in(service.name.namespace()).filter(selected).collect();
+    let pods: Vec<&Pod> = index.pods_in(service.name.namespace()).filter(|pod| service.selects(&pod.labels)).collect();
     let families: BTreeSet<Family> = service.cluster_ips.iter().map(|address| Family::of(*address)).collect();
     families.into_iter().flat_map(|family| of_family(index, service, &pods, family)).collect()
 }

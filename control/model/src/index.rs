@@ -2,6 +2,8 @@
 
 mod pages;
 
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
@@ -16,6 +18,7 @@ use crate::object::{Key, Kind, Labels, Object};
 use crate::pod::Pod;
 use crate::pod_cidr::overlap;
 use crate::service::Service;
+pub(crate) use changes::Changes;
 
 /// What an [`Index::apply`] changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +31,8 @@ pub enum Applied {
     Unchanged,
 }
 
-/// All objects in force, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All objects in force, by name. Two are equal that hold the same objects.
+#[derive(Clone, Debug, Default)]
 pub struct Index {
     nodes: BTreeMap<NodeName, Node>,
     pods: BTreeMap<PodName, Pod>,
@@ -41,7 +44,25 @@ pub struct Index {
     pods_of_node: BTreeMap<NodeName, BTreeSet<PodName>>,
     /// EndpointSlices that name a Service, by that Service: always what `endpoint_slices` says.
     slices_of_service: BTreeMap<ServiceName, BTreeSet<EndpointSliceName>>,
+    /// Services with a selector that no slice names, so that their Pods alone tell their endpoints: always what `services` and
+    /// `slices_of_service` say.
+    without_slices: BTreeSet<ServiceName>,
+    changes: Changes,
 }
+
+impl PartialEq for Index {
+    fn eq(&self, other: &Index) -> bool {
+        // The rest follows from these, or is of no object.
+        self.nodes == other.nodes
+            && self.pods == other.pods
+            && self.namespaces == other.namespaces
+            && self.services == other.services
+            && self.endpoint_slices == other.endpoint_slices
+            && self.network_policies == other.network_policies
+    }
+}
+
+impl Eq for Index {}
 
 impl Index {
     /// An index with no objects.
@@ -51,50 +72,174 @@ impl Index {
 
     /// Takes an object, new or in place of the one of its name.
     pub fn apply(&mut self, object: Object) -> Applied {
-        match object {
-            Object::Node(node) => put(&mut self.nodes, node.name.clone(), node).0,
-            Object::Namespace(namespace) => put(&mut self.namespaces, namespace.name.clone(), namespace).0,
-            Object::Service(service) => put(&mut self.services, service.name.clone(), *service).0,
-            Object::EndpointSlice(slice) => {
-                let (name, service) = (slice.name.clone(), slice.service.clone());
-                let (applied, old) = put(&mut self.endpoint_slices, name.clone(), slice);
-                unlink(&mut self.slices_of_service, &name, old.and_then(|old| old.service));
-                if let Some(service) = service {
-                    self.slices_of_service.entry(service).or_default().insert(name);
+        let applied = match object {
+            Object::Node(node) => {
+                let (name, networks, zone) =
+                    (node.name.clone(), node.pod_cidrs.clone(), node.zone().map(str::to_owned));
+                let (applied, old) = put(&mut self.nodes, name.clone(), node);
+                let known = old.as_ref().filter(|_| applied != Applied::Unchanged);
+                if known.is_some_and(|old| old.pod_cidrs == networks && old.zone() == zone.as_deref()) {
+                    self.changes.nodes.insert(name);
+                } else if applied != Applied::Unchanged {
+                    self.note_node(name);
                 }
                 applied
             }
-            Object::NetworkPolicy(policy) => put(&mut self.network_policies, policy.name.clone(), policy).0,
-            Object::Pod(pod) => {
-                let (name, node) = (pod.name.clone(), pod.node.clone());
-                let (applied, old) = put(&mut self.pods, name.clone(), pod);
-                unlink(&mut self.pods_of_node, &name, old.and_then(|old| old.node));
-                if let Some(node) = node {
-                    self.pods_of_node.entry(node).or_default().insert(name);
+            Object::Namespace(namespace) => {
+                let name = namespace.name.clone();
+                let (applied, _) = put(&mut self.namespaces, name.clone(), namespace);
+                if applied != Applied::Unchanged {
+                    self.changes.namespaces.insert(name);
                 }
                 applied
+            }
+            Object::Service(service) => {
+                let name = service.name.clone();
+                let (applied, _) = put(&mut self.services, name.clone(), *service);
+                if applied != Applied::Unchanged {
+                    self.changes.services.insert(name.clone());
+                    self.note_slices(&name);
+                }
+                applied
+            }
+            Object::EndpointSlice(slice) => self.apply_slice(slice),
+            Object::NetworkPolicy(policy) => {
+                let name = policy.name.clone();
+                let (applied, _) = put(&mut self.network_policies, name.clone(), policy);
+                if applied != Applied::Unchanged {
+                    self.changes.policies.insert(name);
+                }
+                applied
+            }
+            Object::Pod(pod) => self.apply_pod(pod),
+        };
+        // Nothing single is worth telling of what was never compiled.
+        if self.changes.everything {
+            self.changes = Changes::all();
+        }
+        applied
+    }
+
+    fn apply_slice(&mut self, slice: EndpointSlice) -> Applied {
+        let (name, service) = (slice.name.clone(), slice.service.clone());
+        let (applied, old) = put(&mut self.endpoint_slices, name.clone(), slice);
+        let before = old.and_then(|old| old.service);
+        if applied == Applied::Unchanged {
+            return applied;
+        }
+        if before != service {
+            unlink(&mut self.slices_of_service, &name, before.as_ref());
+            if let Some(service) = &service {
+                self.slices_of_service.entry(service.clone()).or_default().insert(name);
             }
         }
+        for service in before.into_iter().chain(service) {
+            self.note_slices(&service);
+            self.changes.endpoints.insert(service);
+        }
+        applied
+    }
+
+    fn apply_pod(&mut self, pod: Pod) -> Applied {
+        let (name, node) = (pod.name.clone(), pod.node.clone());
+        let (applied, old) = put(&mut self.pods, name.clone(), pod);
+        if applied == Applied::Unchanged {
+            return applied;
+        }
+        let before = old.as_ref().and_then(|old| old.node.clone());
+        if before != node {
+            unlink(&mut self.pods_of_node, &name, before.as_ref());
+            if let Some(node) = node {
+                self.pods_of_node.entry(node).or_default().insert(name.clone());
+            }
+        }
+        self.note_pod(name, old);
+        applied
     }
 
     /// Forgets an object. Returns it, or `None` when there was none.
     pub fn delete(&mut self, key: &Key) -> Option<Object> {
-        match key {
-            Key::Node(name) => self.nodes.remove(name).map(Object::Node),
-            Key::Namespace(name) => self.namespaces.remove(name).map(Object::Namespace),
-            Key::Service(name) => self.services.remove(name).map(Box::new).map(Object::Service),
+        let deleted = match key {
+            Key::Node(name) => {
+                let node = self.nodes.remove(name)?;
+                self.note_node(name.clone());
+                Object::Node(node)
+            }
+            Key::Namespace(name) => {
+                let namespace = self.namespaces.remove(name)?;
+                self.changes.namespaces.insert(name.clone());
+                Object::Namespace(namespace)
+            }
+            Key::Service(name) => {
+                let service = self.services.remove(name)?;
+                self.changes.services.insert(name.clone());
+                self.note_slices(name);
+                Object::Service(Box::new(service))
+            }
             Key::EndpointSlice(name) => {
                 let slice = self.endpoint_slices.remove(name)?;
-                unlink(&mut self.slices_of_service, name, slice.service.clone());
-                Some(Object::EndpointSlice(slice))
+                unlink(&mut self.slices_of_service, name, slice.service.as_ref());
+                if let Some(service) = &slice.service {
+                    self.note_slices(service);
+                    self.changes.endpoints.insert(service.clone());
+                }
+                Object::EndpointSlice(slice)
             }
-            Key::NetworkPolicy(name) => self.network_policies.remove(name).map(Object::NetworkPolicy),
+            Key::NetworkPolicy(name) => {
+                let policy = self.network_policies.remove(name)?;
+                self.changes.policies.insert(name.clone());
+                Object::NetworkPolicy(policy)
+            }
             Key::Pod(name) => {
                 let pod = self.pods.remove(name)?;
-                unlink(&mut self.pods_of_node, name, pod.node.clone());
-                Some(Object::Pod(pod))
+                unlink(&mut self.pods_of_node, name, pod.node.as_ref());
+                self.note_pod(name.clone(), Some(pod.clone()));
+                Object::Pod(pod)
+            }
+        };
+        if self.changes.everything {
+            self.changes = Changes::all();
+        }
+        Some(deleted)
+    }
+
+    /// What changed since this was asked last; at first everything.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        self.changes.take()
+    }
+
+    /// A node that came or went, or has other networks or another zone: endpoints made of Pods are hinted to zones.
+    fn note_node(&mut self, name: NodeName) {
+        self.changes.nodes.insert(name);
+        self.changes.networks = true;
+        self.changes.endpoints.extend(self.without_slices.iter().cloned());
+    }
+
+    /// Brings up to date whether a Service has its endpoints from its Pods alone.
+    fn note_slices(&mut self, name: &ServiceName) {
+        let of_pods = self.services.get(name).is_some_and(|service| !service.selector.is_empty());
+        if of_pods && !self.slices_of_service.contains_key(name) {
+            self.without_slices.insert(name.clone());
+        } else {
+            self.without_slices.remove(name);
+        }
+    }
+
+    /// A Pod that changed, with the Services whose endpoints follow from it.
+    fn note_pod(&mut self, name: PodName, old: Option<Pod>) {
+        if self.changes.everything {
+            return;
+        }
+        let new = self.pods.get(&name);
+        let from = ServiceName::before_all_of(name.namespace());
+        let made_of_pods = self.without_slices.range(from..).take_while(|one| one.namespace() == name.namespace());
+        for service in made_of_pods.filter_map(|one| self.services.get(one)) {
+            if old.as_ref().into_iter().chain(new).any(|pod| service.selects(&pod.labels)) {
+                self.changes.endpoints.insert(service.name.clone());
             }
         }
+        // What it was when it was compiled last counts.
+        self.changes.pods.entry(name).or_insert_with(|| old.map(Box::new));
     }
 
     /// The Node of this name.
@@ -164,6 +309,11 @@ impl Index {
         self.slices_of_service.get(service).into_iter().flatten().filter_map(|name| self.endpoint_slices.get(name))
     }
 
+    /// The NetworkPolicy of this name.
+    pub fn network_policy(&self, name: &NetworkPolicyName) -> Option<&NetworkPolicy> {
+        self.network_policies.get(name)
+    }
+
     /// All NetworkPolicies, by namespace and name.
     pub fn network_policies(&self) -> impl Iterator<Item = &NetworkPolicy> {
         self.network_policies.values()
@@ -219,12 +369,12 @@ impl Index {
 }
 
 /// Takes a name from those of its group, and the group away with its last name.
-fn unlink<G: Ord, N: Ord>(groups: &mut BTreeMap<G, BTreeSet<N>>, name: &N, group: Option<G>) {
+fn unlink<G: Ord, N: Ord>(groups: &mut BTreeMap<G, BTreeSet<N>>, name: &N, group: Option<&G>) {
     let Some(group) = group else { return };
-    if let Some(names) = groups.get_mut(&group) {
+    if let Some(names) = groups.get_mut(group) {
         names.remove(name);
         if names.is_empty() {
-            groups.remove(&group);
+            groups.remove(group);
         }
     }
 }

@@ -113,6 +113,11 @@ impl Service {
         !self.cluster_ips.is_empty() && labels_are_for(&self.labels, proxy_name)
     }
 
+    /// Whether Pods with these labels are behind it. Without a selector none are.
+    pub(crate) fn selects(&self, labels: &Labels) -> bool {
+        !self.selector.is_empty() && self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+
     /// Whether it asks load balancers to see where its endpoints are.
     pub fn has_health_check(&self) -> bool {
         self.kind == ServiceKind::LoadBalancer && self.external_local && self.health_check_node_port.is_some()

@@ -1,19 +1,20 @@
 //! Services and EndpointSlices to what the switch looks up: frontends, and the backends behind them on this node.
 
 mod claims;
+mod compiled;
 mod config;
 mod health_check;
 mod known;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluice_tables::{Family, ServiceEntry, ServiceId, Services, ServicesBuilder};
+use sluice_tables::{Family, ServiceEntry, ServiceId, Services};
 
-use claims::Claims;
+pub(crate) use compiled::CompiledServices;
 pub use config::{NodePortAddresses, ServicesConfig};
 pub use health_check::{HealthCheck, health_checks};
 pub use known::KnownServices;
@@ -47,38 +48,6 @@ struct Entry<'a> {
 /// [`KnownServices`] does the same and keeps what does not change from one call to the next.
 pub fn compile_services(index: &Index, node: &Node, config: &ServicesConfig, seed: u64) -> (Services, Vec<Fault>) {
     KnownServices::default().compile(index, node, config, seed)
-}
-
-fn compile_with(
-    known: &mut KnownServices,
-    index: &Index,
-    node: &Node,
-    config: &ServicesConfig,
-    seed: u64,
-) -> (Services, Vec<Fault>) {
-    let mut builder = ServicesBuilder::new(seed);
-    let mut faults = Vec::new();
-    for range in &config.service_cidrs {
-        builder.service_cidr(*range);
-    }
-    let services = oldest_first(index, config);
-    let cluster_ips: HashSet<IpAddr> =
-        services.iter().flat_map(|service| service.cluster_ips.iter().copied()).collect();
-    for address in config.served_at(node).into_iter().filter(|address| !cluster_ips.contains(address)) {
-        builder.node_port_address(address);
-    }
-    let mut entries = Vec::new();
-    for service in services {
-        for (position, port, entry) in service_entries(index, node, config, service) {
-            let family = entry.family;
-            match known.add(&mut builder, entry) {
-                Ok(id) => entries.push(Entry { service, position, port, family, id }),
-                Err(reason) => faults.push(fault(service, ports_field(position), Problem::Refused { reason })),
-            }
-        }
-    }
-    Claims::new(index, node, config, &mut faults).claim(&mut builder, &entries);
-    (builder.build(), faults)
 }
 
 /// The Services that this switch carries out.

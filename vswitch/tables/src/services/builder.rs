@@ -53,6 +53,14 @@ pub enum ServicesError {
     /// An id that this builder did not give.
     #[error("{0:?} is no Service of this builder: use the ids that it returned")]
     UnknownService(ServiceId),
+    /// Another Service in the place of one.
+    #[error("Service {second} cannot stand in the place of {first}: build the Services anew")]
+    OtherService {
+        /// Who is there.
+        first: Arc<str>,
+        /// Who was to come.
+        second: Arc<str>,
+    },
     /// A frontend or NodePort whose protocol is not its Service's.
     #[error(
         "Service {service} cannot be reached by {}: use the protocol of its port", protocol_name(*.protocol)
@@ -99,6 +107,30 @@ pub enum ServicesError {
         /// The frontend.
         key: FrontendKey,
     },
+}
+
+impl Services {
+    /// The same with some Services as they are now, as when their backends changed: same key, family and protocol. All else,
+    /// their frontends too, stays as it is.
+    ///
+    /// # Errors
+    /// [`ServicesError::UnknownService`], [`ServicesError::OtherService`].
+    pub fn with_changed(
+        &self,
+        changed: impl IntoIterator<Item = (ServiceId, Arc<Service>)>,
+    ) -> Result<Self, ServicesError> {
+        let mut services = self.clone();
+        for (id, service) in changed {
+            let place = services.services.get_mut(id.0 as usize).ok_or(ServicesError::UnknownService(id))?;
+            let of = |service: &Service| (service.key(), service.family(), service.protocol());
+            if of(place) != of(&service) {
+                let (first, second) = (Arc::clone(place.name()), Arc::clone(service.name()));
+                return Err(ServicesError::OtherService { first, second });
+            }
+            *place = service;
+        }
+        Ok(services)
+    }
 }
 
 /// Collects Services. Each call checks what it is given, so a Service that does not fit can be left out and reported

@@ -98,6 +98,23 @@ impl Service {
         }))
     }
 
+    /// Whether `entry` makes this again, so that this can be shared instead. Asked of backends in another order than by
+    /// address and port it may say no though it does.
+    #[must_use]
+    pub fn is_made_of(&self, entry: &ServiceEntry) -> bool {
+        let ServiceEntry { key, name, family, protocol, cluster, local, known, choice, .. } = entry;
+        let ServiceEntry { internal_local, external_local, affinity, source_ranges, .. } = entry;
+        let same = |made: &Backends, given: &[Backend]| {
+            made.all() == given && made.is_maglev() == (*choice == Choice::Maglev && given.len() > 1)
+        };
+        (self.key, &self.name, self.family, self.protocol) == (*key, name, *family, *protocol)
+            && (self.internal_local, self.external_local) == (*internal_local, *external_local)
+            && (self.affinity, &self.source_ranges) == (*affinity, source_ranges)
+            && same(&self.cluster, cluster)
+            && same(&self.local, local)
+            && *self.known == **known
+    }
+
     /// The same for (Service, port, family) in every generation.
     #[must_use]
     #[inline]
