@@ -103,19 +103,30 @@ async fn answer(State(place): State<Place>) -> (StatusCode, Json<Value>) {
     let Place { agent, port } = place;
     let asked = tokio::task::spawn_blocking(move || {
         let healthy = agent.dataplane.dead_workers().is_empty() && agent.generations.refused().is_none();
-        (agent.generations.health_checks(), healthy)
+        (agent.generations.health_checks(), Health { healthy, eligible: !agent.generations.node().leaving })
     });
     match asked.await {
-        Ok((checks, healthy)) => said(port, &checks, healthy),
+        Ok((checks, health)) => said(port, &checks, health),
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Json(Value::Null)),
     }
 }
 
+/// How the node is.
+#[derive(Clone, Copy)]
+struct Health {
+    /// Its switch works.
+    healthy: bool,
+    /// It is not being removed: balancers may send it new connections. Those that it has go on, so a Service's own check does not
+    /// ask for this (KEP-3836).
+    eligible: bool,
+}
+
 /// The answer at `port`, in kube-proxy's words.
-fn said(port: u16, checks: &[HealthCheck], healthy: bool) -> (StatusCode, Json<Value>) {
+fn said(port: u16, checks: &[HealthCheck], Health { healthy, eligible }: Health) -> (StatusCode, Json<Value>) {
     let status = |good| if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if port == HEALTHZ_PORT {
-        return (status(healthy), Json(json!({ "serviceProxyHealthy": healthy, "nodeEligible": true })));
+        let body = json!({ "serviceProxyHealthy": healthy, "nodeEligible": eligible });
+        return (status(healthy && eligible), Json(body));
     }
     let Some(check) = checks.iter().find(|check| check.node_port == port) else {
         return (StatusCode::NOT_FOUND, Json(Value::Null));
@@ -135,25 +146,35 @@ mod tests {
 
     use super::*;
 
+    const GOOD: Health = Health { healthy: true, eligible: true };
+
     fn check(local_ready_endpoints: usize) -> HealthCheck {
         HealthCheck { node_port: 30123, service: ServiceName::parse("demo", "web").unwrap(), local_ready_endpoints }
     }
 
     #[test]
     fn a_node_is_good_for_a_service_while_it_has_ready_endpoints_and_its_switch_works() {
-        let code = |endpoints, healthy| said(30123, &[check(endpoints)], healthy).0;
+        let code = |endpoints, healthy| said(30123, &[check(endpoints)], Health { healthy, eligible: true }).0;
         assert_eq!(code(1, true), StatusCode::OK);
         assert_eq!(code(0, true), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(code(1, false), StatusCode::SERVICE_UNAVAILABLE);
-        let (_, Json(body)) = said(30123, &[check(2)], true);
+        let (_, Json(body)) = said(30123, &[check(2)], GOOD);
         assert_eq!(body["service"], json!({ "namespace": "demo", "name": "web" }));
         assert_eq!((&body["localEndpoints"], &body["serviceProxyHealthy"]), (&json!(2), &json!(true)));
     }
 
     #[test]
     fn healthz_says_whether_the_switch_works() {
-        assert_eq!(said(HEALTHZ_PORT, &[], true).0, StatusCode::OK);
-        assert_eq!(said(HEALTHZ_PORT, &[], false).0, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(said(1, &[check(1)], true).0, StatusCode::NOT_FOUND);
+        assert_eq!(said(HEALTHZ_PORT, &[], GOOD).0, StatusCode::OK);
+        assert_eq!(said(HEALTHZ_PORT, &[], Health { healthy: false, ..GOOD }).0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(said(1, &[check(1)], GOOD).0, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn healthz_says_whether_the_node_is_being_removed_and_a_services_check_does_not_ask() {
+        let leaving = Health { eligible: false, ..GOOD };
+        let (code, Json(body)) = said(HEALTHZ_PORT, &[], leaving);
+        assert_eq!((code, &body["nodeEligible"]), (StatusCode::SERVICE_UNAVAILABLE, &json!(false)));
+        assert_eq!(said(30123, &[check(1)], leaving).0, StatusCode::OK);
     }
 }

@@ -110,6 +110,8 @@ pub struct Inputs<'a> {
     pub tunnel: Option<Tunnel>,
     /// Routes and neighbours of the uplink.
     pub underlay: Arc<Underlay>,
+    /// Whether what the node's own endpoints answer to clients from outside comes to the host port.
+    pub answers_return: bool,
 }
 
 impl<'a> Inputs<'a> {
@@ -131,6 +133,7 @@ impl<'a> Inputs<'a> {
             peers: &[],
             tunnel: None,
             underlay: Arc::default(),
+            answers_return: false,
         }
     }
 }
@@ -148,7 +151,8 @@ pub fn compile(inputs: &Inputs<'_>) -> Result<Tables, CompileError> {
         .services(Arc::clone(&inputs.services))
         .identities(Arc::clone(&inputs.identities))
         .node(NodeEntry { addresses, masquerade: inputs.masquerade.clone() })
-        .underlay(Arc::clone(&inputs.underlay));
+        .underlay(Arc::clone(&inputs.underlay))
+        .answers_return(inputs.answers_return);
     for network in &node.pod_cidrs {
         builder = builder.pod_cidr(*network);
     }

@@ -32,12 +32,18 @@ pub struct Node {
     pub hostname: Option<String>,
     /// The MAC its end of the tunnel has, where annotations say one.
     pub tunnel_mac: Option<MacAddr>,
+    /// Whether it is being removed: its object is being deleted, or the cluster autoscaler has marked it. Load balancers are to send
+    /// it no more connections (KEP-3836).
+    pub leaving: bool,
 }
 
 /// Label with the zone a node is in.
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Annotation with the MAC of a node's end of the tunnel, where it is not the one that Sluice would take.
 const TUNNEL_MAC: &str = "sluice.io/tunnel-mac";
+/// Taint that the cluster autoscaler puts on a node before it removes it (`ToBeDeletedTaint` in pkg/proxy/healthcheck of
+/// Kubernetes).
+const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
 /// Annotation in which Flannel tells the same: JSON with a `VtepMAC`.
 const FLANNEL_DATA: &str = "flannel.alpha.coreos.com/backend-data";
 
@@ -52,6 +58,7 @@ impl Node {
             external_ips: Vec::new(),
             hostname: None,
             tunnel_mac: None,
+            leaving: false,
         }
     }
 
@@ -99,14 +106,26 @@ pub(crate) fn check(raw: &raw::Node) -> Result<Node, Vec<Fault>> {
     let mut check = Check::new(Kind::Node, &metadata);
     let name = check.name(&metadata, NodeName::new);
     let labels = check.labels(&metadata);
-    let pod_cidrs = check_pod_cidrs(&mut check, &raw.spec.clone().unwrap_or_default());
+    let spec = raw.spec.clone().unwrap_or_default();
+    let pod_cidrs = check_pod_cidrs(&mut check, &spec);
+    let marked = spec.taints.iter().flatten().any(|taint| taint.key.as_deref() == Some(TO_BE_DELETED));
+    let leaving = marked || metadata.deletion_timestamp.is_some();
     let tunnel_mac = check_tunnel_mac(&mut check, &metadata);
     let status = raw.status.clone().unwrap_or_default();
     let internal_ips = check_addresses(&mut check, &status, "InternalIP");
     let external_ips = check_addresses(&mut check, &status, "ExternalIP");
     let hostname = status.addresses.iter().flatten().find(|entry| entry.kind.as_deref() == Some("Hostname"));
     let hostname = hostname.and_then(|entry| entry.address.clone());
-    check.finish(name.map(|name| Node { name, labels, pod_cidrs, internal_ips, external_ips, hostname, tunnel_mac }))
+    check.finish(name.map(|name| Node {
+        name,
+        labels,
+        pod_cidrs,
+        internal_ips,
+        external_ips,
+        hostname,
+        tunnel_mac,
+        leaving,
+    }))
 }
 
 /// Sluice's own annotation, else Flannel's: nodes of both can be in one cluster.

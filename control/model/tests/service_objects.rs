@@ -344,6 +344,20 @@ fn a_pod_has_ports_addresses_and_a_state() {
 }
 
 #[test]
+fn a_node_that_is_deleted_or_marked_by_the_autoscaler_is_leaving() {
+    let leaving = |metadata: serde_json::Value, taints: serde_json::Value| {
+        let raw = json!({"metadata": metadata, "spec": {"taints": taints}});
+        let Ok(Object::Node(node)) = check(Kind::Node, raw) else { panic!("must be good") };
+        node.leaving
+    };
+    let taint = |key: &str| json!([{"key": "other", "effect": "NoSchedule"}, {"key": key, "effect": "NoSchedule"}]);
+    assert!(!leaving(json!({"name": "n1"}), json!(null)));
+    assert!(!leaving(json!({"name": "n1"}), taint("node.kubernetes.io/unschedulable")));
+    assert!(leaving(json!({"name": "n1"}), taint("ToBeDeletedByClusterAutoscaler")));
+    assert!(leaving(json!({"name": "n1", "deletionTimestamp": "2026-01-02T03:04:05Z"}), json!([])));
+}
+
+#[test]
 fn a_pod_with_a_deletion_time_is_on_its_way_out() {
     let metadata = json!({"name": "web", "deletionTimestamp": "2026-01-02T03:04:05Z"});
     let Ok(Object::Pod(pod)) = check(Kind::Pod, json!({"metadata": metadata})) else { panic!("must be good") };

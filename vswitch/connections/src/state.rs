@@ -48,7 +48,8 @@ pub enum State {
     TcpClosingReply = 6,
     /// Both sides have sent their FIN.
     TcpClosed = 7,
-    /// Either side has sent a RST.
+    /// Either side has sent a RST, or somebody in its name: whoever knows the ports can, as sequence numbers are not followed. So the
+    /// connection is kept for a while, and goes on if its two ends do.
     TcpReset = 8,
     /// UDP in one direction so far.
     UdpUnreplied = 9,
@@ -121,6 +122,8 @@ impl State {
             (State::TcpSynSent, Direction::Original) if flags & ACK != 0 => State::TcpPickedUp,
             (State::TcpSynReceived, Direction::Original) if flags & ACK != 0 => State::TcpEstablished,
             (State::TcpPickedUp, Direction::Reply) => State::TcpEstablished,
+            // Who was really reset sends no more, but for what was on its way; whoever gets that answers with a RST again.
+            (State::TcpReset, Direction::Original) if flags & ACK != 0 => State::TcpPickedUp,
             _ => self,
         }
     }
@@ -144,7 +147,7 @@ impl State {
         }
     }
 
-    /// Whether no more packets are due: both FINs or a RST have been seen.
+    /// Whether no more packets are due: both FINs or a RST have been seen last.
     #[must_use]
     pub const fn is_over(self) -> bool {
         matches!(self, State::TcpClosed | State::TcpReset | State::TcpReopen)
@@ -266,15 +269,27 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_goes_on_after_a_reset_was_not_reset_by_its_ends() {
+        for blind in [(Original, RST), (Reply, RST | ACK)] {
+            assert_eq!(then(&[blind, (Reply, ACK | 8)]), TcpReset, "one end's data may have been on its way");
+            assert_eq!(then(&[blind, (Original, ACK)]), TcpPickedUp);
+            assert_eq!(then(&[blind, (Reply, ACK | 8), (Original, ACK), (Reply, ACK)]), TcpEstablished);
+            assert_eq!(then(&[blind, (Original, ACK), (Reply, RST)]), TcpReset, "the other end knows nothing of it");
+            assert_eq!(then(&[blind, (Original, ACK | 8), (Reply, ACK), (Original, FIN | ACK)]), TcpClosingOriginal);
+        }
+    }
+
+    #[test]
     fn a_syn_on_a_connection_that_is_over_asks_for_a_new_one() {
         for state in [TcpClosed, TcpReset] {
             for direction in [Original, Reply] {
                 assert_eq!(state.after(direction, tcp(SYN)), TcpReopen);
-                for flags in [ACK, SYN | ACK, FIN | ACK, SYN | FIN, 0] {
+                for flags in [SYN | ACK, FIN | ACK, SYN | FIN, 0] {
                     assert_eq!(state.after(direction, tcp(flags)), state, "{flags:#x}");
                 }
             }
         }
+        assert_eq!([TcpClosed.after(Original, tcp(ACK)), TcpClosed.after(Reply, tcp(ACK))], [TcpClosed; 2]);
         assert_eq!(then(&[(Original, FIN), (Original, SYN)]), TcpClosingOriginal, "one side is still there");
     }
 

@@ -105,10 +105,18 @@ fn is_hidden(tables: &Tables, client: &Client<'_>, target: &Target, routes: &Rou
             !tables.in_pod_cidr(client.address) && masquerade.address(client.family()) != Some(client.address)
         }
         // The node would answer past the switch whoever is not behind it, and take its own address for forged.
-        Egress::Port(_) if is_to_host(tables, routes) => target.service && client.origin != Origin::Pod,
+        Egress::Port(_) if is_to_host(tables, routes) => {
+            target.service && client.origin != Origin::Pod && !comes_back(tables, client)
+        }
         Egress::Port(_) => false,
     };
     target.masquerade || by_route
+}
+
+/// Whether what the node answers to an outsider is led into the host port: the client of a Service that keeps it, since no other
+/// outsider comes so far without being asked to hide.
+fn comes_back(tables: &Tables, client: &Client<'_>) -> bool {
+    client.origin == Origin::Uplink && client.is_outsider(tables) && tables.answers_return()
 }
 
 /// Whether a connection whose client was not hidden would now show it to who must not see it.

@@ -84,10 +84,17 @@ fn beyond(tables: &Tables, client: &Client<'_>, target: &Target) -> Result<Egres
         _ if is_martian(target.address) => Err(DropReason::Martian.into()),
         Origin::Tunnel(_) => Err(NO_NETWORK),
         Origin::Host if !(target.service || is_shared(tables, target) && client.is_node(tables)) => Err(NO_NETWORK),
+        // By another of the node's devices, or refused: the kernel does it. Not under an address of the node's, as answers would
+        // not come back to the switch.
+        Origin::Pod if tables.underlay().leads_elsewhere(target.address) && !target.masquerade => to_host_port(tables),
         _ if tables.uplink().is_some() => Ok(Egress::Uplink),
-        Origin::Pod => tables.host_port().map(|port| Egress::Port(port.id)).ok_or(NO_NETWORK),
+        Origin::Pod => to_host_port(tables),
         _ => Err(NO_NETWORK),
     }
+}
+
+fn to_host_port(tables: &Tables) -> Result<Egress, Refusal> {
+    tables.host_port().map(|port| Egress::Port(port.id)).ok_or(NO_NETWORK)
 }
 
 /// Whether a Service has the address but somebody else may be behind this port of it. A ClusterIP is nobody else's.
@@ -99,7 +106,7 @@ fn is_shared(tables: &Tables, target: &Target) -> bool {
 fn back(tables: &Tables, client: &Client<'_>) -> Result<Egress, Refusal> {
     match (client.origin, client.pod) {
         (Origin::Pod, Some(pod)) => Ok(Egress::Port(pod.id)),
-        (Origin::Pod | Origin::Host, _) => tables.host_port().map(|port| Egress::Port(port.id)).ok_or(NO_NETWORK),
+        (Origin::Pod | Origin::Host, _) => to_host_port(tables),
         (Origin::Tunnel(peer), _) if tables.tunnel().is_some() => Ok(Egress::Tunnel(peer)),
         (Origin::Tunnel(peer), _) => Ok(Egress::Direct(peer)),
         (Origin::Uplink, _) => match tables.peer_of(client.address) {

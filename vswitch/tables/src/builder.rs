@@ -39,6 +39,7 @@ pub struct TablesBuilder {
     peers: Vec<Arc<Peer>>,
     tunnel: Option<Tunnel>,
     underlay: Arc<Underlay>,
+    answers_return: bool,
 }
 
 impl TablesBuilder {
@@ -59,6 +60,7 @@ impl TablesBuilder {
             peers: Vec::new(),
             tunnel: None,
             underlay: Arc::default(),
+            answers_return: false,
         }
     }
 
@@ -125,6 +127,14 @@ impl TablesBuilder {
         self
     }
 
+    /// Whether what the node's own endpoints answer to clients from outside comes to the host port, by [`crate::Detours`]. Else it goes
+    /// past the switch, and such clients are hidden from them.
+    #[must_use]
+    pub fn answers_return(mut self, answers_return: bool) -> Self {
+        self.answers_return = answers_return;
+        self
+    }
+
     /// The generation since which nothing changed that what is decided about a connection depends on; without this call this one
     /// itself. Of what the tables hold only the underlay's neighbours are no part of any decision.
     #[must_use]
@@ -140,7 +150,7 @@ impl TablesBuilder {
     pub fn build(self) -> Result<Tables, TablesError> {
         let Self { generation, decisions, seed, gateway, mut ports, pod_cidrs, services, identities, policies, .. } =
             self;
-        let Self { node, peers, tunnel, underlay, .. } = self;
+        let Self { node, peers, tunnel, underlay, answers_return, .. } = self;
         check_pod_cidrs(&pod_cidrs)?;
         ports.sort_by_key(|port| port.id);
         if let Some(pair) = ports.windows(2).find(|pair| pair[0].id == pair[1].id) {
@@ -175,6 +185,7 @@ impl TablesBuilder {
             peers,
             tunnel: tunnel.filter(|tunnel| tunnel.encapsulation != Encapsulation::None),
             underlay,
+            answers_return,
             faces: Vec::new(),
             reaches: Vec::new(),
         };

@@ -44,6 +44,7 @@ pub struct Tables {
     pub(crate) peers_by_address: HashMap<IpAddr, PeerId, Seeded>,
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) underlay: Arc<Underlay>,
+    pub(crate) answers_return: bool,
     /// By port id; `None` where no port has that id.
     pub(crate) faces: Vec<Option<Face>>,
     /// By peer id.
@@ -56,6 +57,13 @@ impl Tables {
     #[inline]
     pub fn decisions(&self) -> u64 {
         self.decisions
+    }
+
+    /// Whether what the node's own endpoints answer to clients from outside comes to the host port.
+    #[must_use]
+    #[inline]
+    pub fn answers_return(&self) -> bool {
+        self.answers_return
     }
 
     /// The number that the control side gave this generation.

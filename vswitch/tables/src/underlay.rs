@@ -51,6 +51,12 @@ impl Underlay {
         self.neighbours.get(&hop).map_or(NextHop::Missing(hop), |mac| NextHop::Known(*mac))
     }
 
+    /// Whether `destination` is left to the kernel: it has a route there, and that is not over the uplink.
+    #[must_use]
+    pub fn leads_elsewhere(&self, destination: IpAddr) -> bool {
+        matches!(self.routes.get(destination), Some(Hop::Elsewhere))
+    }
+
     /// Whether packets are routed alike; the neighbours may be others.
     #[must_use]
     pub fn routes_as(&self, other: &Self) -> bool {

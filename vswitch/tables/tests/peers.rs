@@ -185,6 +185,8 @@ fn the_next_hop_is_by_the_longest_prefix_and_the_first_of_equal_ones() {
     assert_eq!(underlay.next_hop(ip("8.8.8.8")), NextHop::Known(mac));
     assert_eq!(underlay.next_hop(ip("192.0.2.7")), NextHop::Missing(ip("192.0.2.7")));
     assert_eq!(underlay.next_hop(ip("198.51.100.1")), NextHop::NoRoute);
+    let elsewhere = ["198.51.100.1", "203.0.113.1", "2001:db8::2"].map(|text| underlay.leads_elsewhere(ip(text)));
+    assert_eq!(elsewhere, [true, false, false], "no route at all is none to elsewhere");
     assert_eq!(underlay.next_hop(ip("203.0.113.1")), NextHop::Known(mac));
     assert_eq!(underlay.next_hop(ip("2001:db8::2")), NextHop::NoRoute);
     assert_eq!(underlay.neighbour(ip("192.0.2.254")), Some(mac));

@@ -24,10 +24,11 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// Whether they differ in neighbours of the underlay at most.
     pub(super) fn decides_as(&self, other: &Self) -> bool {
-        let Self { addresses, uplinks, underlay, routers } = self;
+        let Self { addresses, uplinks, underlay, routers, answers_return } = self;
         *addresses == other.addresses
             && *uplinks == other.uplinks
             && *routers == other.routers
+            && *answers_return == other.answers_return
             && underlay.routes_as(&other.underlay)
     }
 }

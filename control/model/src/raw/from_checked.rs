@@ -49,9 +49,11 @@ fn of_node(node: &crate::Node) -> Node {
     let internal = texts(&node.internal_ips).into_iter().map(|address| entry("InternalIP", address));
     let external = texts(&node.external_ips).into_iter().map(|address| entry("ExternalIP", address));
     let hostname = node.hostname.clone().map(|name| entry("Hostname", name));
+    // As what it is going is not kept, only that it is.
+    metadata.deletion_timestamp = node.leaving.then(|| "1970-01-01T00:00:00Z".to_owned());
     Node {
         metadata: Some(metadata),
-        spec: Some(NodeSpec { pod_cidr: None, pod_cidrs: Some(texts(&node.pod_cidrs)) }),
+        spec: Some(NodeSpec { pod_cidr: None, pod_cidrs: Some(texts(&node.pod_cidrs)), taints: None }),
         status: Some(NodeStatus { addresses: Some(internal.chain(external).chain(hostname).collect()) }),
     }
 }
@@ -59,6 +61,7 @@ fn of_node(node: &crate::Node) -> Node {
 fn of_pod(pod: &crate::Pod) -> Pod {
     let mut metadata = metadata(&Key::Pod(pod.name.clone()), &pod.labels);
     metadata.uid.clone_from(&pod.uid);
+    metadata.creation_timestamp = pod.created.map(|time| time.to_string());
     // When it is to be gone is not kept, only that it is.
     metadata.deletion_timestamp = pod.terminating.then(|| "1970-01-01T00:00:00Z".to_owned());
     let port = |port: &crate::PodPort| ContainerPort {

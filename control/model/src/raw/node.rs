@@ -26,6 +26,16 @@ pub struct NodeSpec {
     /// All pod networks.
     #[serde(rename = "podCIDRs")]
     pub pod_cidrs: Option<Vec<String>>,
+    /// What keeps pods off the node.
+    pub taints: Option<Vec<Taint>>,
+}
+
+/// One of `spec.taints`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// What it is called.
+    pub key: Option<String>,
 }
 
 /// `status` of a Node.

@@ -104,3 +104,31 @@ fn a_node_whose_uplink_is_gone_says_that_it_is_not_ready() {
     // Pods of the node go on.
     assert!(cluster.pod("other").pings(cluster.pod("vault").addresses[0], 3));
 }
+
+#[test]
+fn policy_local_keeps_the_client_of_an_endpoint_that_is_the_node() {
+    let cluster = Cluster::up("localkep");
+    let (node, outside) = (cluster.node("node-a"), cluster.outside());
+    let _server = Server::start(&node, PORT);
+    let service = node_port_service("api", 42, 30042, &json!({ "externalTrafficPolicy": "Local" }));
+    cluster.apply("api", &with_endpoints(service, &[Endpoint::ready(&node, "node-a")]));
+    for (to, direct) in node.at(30042).into_iter().zip(node.at(PORT)) {
+        // Datagrams both ways in one piece, and in fragments; super-frames from the node.
+        for answer in [outside.await_tcp(to), outside.udp(to, 100), outside.udp(to, 5000)] {
+            assert_eq!((answer.server.as_str(), answer.seen.ip()), ("node-a", outside.like(to)), "{to}");
+        }
+        crate::overlay::transfer(&outside, to, 4 * 1024 * 1024);
+        // The same program without the Service, also by a client whose port the Service knows.
+        let socket = outside.udp_socket(to, 40_042);
+        let silence = std::time::Duration::from_secs(10);
+        assert_eq!(crate::call::ask(&socket, b"by the Service", silence).expect("an answer").seen.port(), 40_042);
+        drop(socket);
+        let socket = outside.udp_socket(direct, 40_042);
+        assert_eq!(crate::call::ask(&socket, b"directly", silence).expect("an answer").seen.port(), 40_042);
+        assert_eq!(outside.tcp(direct).seen.ip(), outside.like(to));
+        // From a pod of the node and from another node, as ever.
+        for place in [cluster.pod("client"), cluster.pod("other"), cluster.node("node-a")] {
+            assert_eq!(place.await_tcp(to).server, "node-a", "{} to {to}", place.name);
+        }
+    }
+}

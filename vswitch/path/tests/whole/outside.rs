@@ -30,6 +30,22 @@ fn a_pod_reaches_the_outside_under_the_nodes_address_and_a_reserved_port_and_is_
 }
 
 #[test]
+fn what_the_kernel_routes_by_another_device_goes_to_the_host_as_it_is_and_is_answered_from_there() {
+    for v6 in [false, true] {
+        let elsewhere = vec!["203.0.113.0/24", "2001:db8:ffff::/48"];
+        let services = vec![service(UDP, &[(OUTSIDE, 8080)])];
+        let mut bed = Bed::new(Setup { elsewhere, services, ..Setup::default() });
+        bed.expect(A, &up(v6, A, OUTSIDE).udp(1000, 53, b"q"), HOST, &down(v6, HOST, A, OUTSIDE).udp(1000, 53, b"q"));
+        let answer = ip(v6, (HOST.mac, sluice_tables::GATEWAY_MAC), OUTSIDE, A).udp(53, 1000, b"a");
+        bed.expect(HOST, &answer, A, &down(v6, A, OUTSIDE, A).udp(53, 1000, b"a"));
+        // A Service that has its endpoint there.
+        bed.expect(A, &up(v6, A, VIP).udp(2000, 80, b"q"), HOST, &down(v6, HOST, A, OUTSIDE).udp(2000, 8080, b"q"));
+        // Where the client would be hidden, the answer would not come back.
+        bed.expect_refusal(A, &up(v6, A, BALANCER).udp(2000, 80, b"q"), DropReason::NoRoute);
+    }
+}
+
+#[test]
 fn ping_to_the_outside_is_masqueraded_by_its_identifier() {
     for v6 in [false, true] {
         let mut bed = Bed::new(Setup::default());

@@ -97,6 +97,8 @@ pub(crate) struct Setup {
     pub(crate) neighbours: bool,
     pub(crate) peer: bool,
     pub(crate) pods: Vec<End>,
+    pub(crate) answers_return: bool,
+    pub(crate) elsewhere: Vec<&'static str>,
 }
 
 impl Default for Setup {
@@ -113,6 +115,8 @@ impl Default for Setup {
             neighbours: true,
             peer: true,
             pods: vec![A, B],
+            answers_return: false,
+            elsewhere: Vec::new(),
         }
     }
 }
@@ -164,6 +168,7 @@ impl Setup {
             .services(Arc::new(self.build_services()))
             .identities(Arc::new(identities))
             .underlay(Arc::new(self.underlay()))
+            .answers_return(self.answers_return)
             .build()
             .expect("good tables")
     }
@@ -174,6 +179,9 @@ impl Setup {
             .route(net("2001:db8:1::/64"), Hop::OnLink)
             .route(net("0.0.0.0/0"), Hop::Via(ROUTER.v4.into()))
             .route(net("::/0"), Hop::Via(ROUTER.v6.into()));
+        for text in &self.elsewhere {
+            underlay = underlay.route(net(text), Hop::Elsewhere);
+        }
         for end in [PEER, ROUTER].iter().filter(|_| self.neighbours) {
             underlay = underlay.neighbour(end.v4.into(), end.mac).neighbour(end.v6.into(), end.mac);
         }

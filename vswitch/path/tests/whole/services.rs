@@ -184,6 +184,25 @@ fn node_port_from_the_uplink_with_policy_cluster_hides_the_client_and_with_polic
 }
 
 #[test]
+fn an_outsider_is_hidden_from_a_backend_on_the_host_unless_the_hosts_answers_come_back() {
+    for v6 in [false, true] {
+        let services = vec![Svc { external_local: true, ..service(TCP, &[(HOST, 8080)]) }];
+        let syn = incoming(v6, OUTSIDE, UPLINK).tcp(&Segment::syn(5, NODE_PORT), b"");
+        let kept = down(v6, HOST, OUTSIDE, HOST).tcp(&Segment::syn(5, 8080), b"");
+        assert_ne!(bed(services.clone()).send(UPLINK, &syn).frame(), kept, "the gateway's address");
+
+        let mut bed = Bed::new(Setup { services, answers_return: true, ..Setup::default() });
+        bed.expect(UPLINK, &syn, HOST, &kept);
+        let reply = up(v6, HOST, OUTSIDE).tcp(&Segment::data(8080, 5), b"a");
+        bed.expect(HOST, &reply, UPLINK, &outgoing(v6, UPLINK, OUTSIDE).tcp(&Segment::data(NODE_PORT, 5), b"a"));
+        // Under policy Cluster it is hidden all the same.
+        bed.change(|setup| setup.services[0].external_local = false);
+        let syn = incoming(v6, OUTSIDE, UPLINK).tcp(&Segment::syn(6, NODE_PORT), b"");
+        assert_ne!(bed.send(UPLINK, &syn).frame(), down(v6, HOST, OUTSIDE, HOST).tcp(&Segment::syn(6, 8080), b""));
+    }
+}
+
+#[test]
 fn a_pod_that_is_given_itself_sees_the_nodes_address_and_is_answered() {
     for v6 in [false, true] {
         let mut bed = bed(vec![service(UDP, &[(A, 8080)])]);
