@@ -35,7 +35,7 @@ pub struct Table {
     layout: Layout,
     secrets: Secrets,
     pod_share: u32,
-    /// Ticks for which a connection may be idle, by state.
+    /// Ticks for which a connection may be idle, by state, above [`sweep::AHEAD`].
     timeouts: [u32; 16],
 }
 
@@ -68,7 +68,7 @@ impl Table {
     fn laid_over(memory: Memory, config: &Config, seed: u64) -> Table {
         let mut timeouts = [0; 16];
         for (number, ticks) in (0..).zip(&mut timeouts) {
-            *ticks = config.timeouts.ticks(State::decode(number));
+            *ticks = config.timeouts.ticks(State::decode(number)).saturating_add_signed(-sweep::AHEAD);
         }
         let (layout, secrets) = (Layout::of(config), Secrets::of(seed));
         Table { memory, layout, secrets, pod_share: config.pod_share, timeouts }

@@ -154,13 +154,15 @@ pub(crate) struct Fragments {
     released: usize,
     /// The entry that `expire` looks at next.
     next: usize,
+    /// Entries that are in use.
+    used: usize,
 }
 
 impl Fragments {
     /// Knows of none. `seed` keeps senders from choosing which packets push out which.
     pub(crate) fn new(seed: u64) -> Self {
         let entries = vec![Entry::FREE; SETS * WAYS].into_boxed_slice();
-        Self { seed, entries, slots: [Slot::Free; PARKED], released: 0, next: 0 }
+        Self { seed, entries, slots: [Slot::Free; PARKED], released: 0, next: 0, used: 0 }
     }
 
     /// A first fragment came, whose packet has these ports; what waited for it is released.
@@ -209,9 +211,12 @@ impl Fragments {
 
     /// Forgets what has waited too long. Looks at a few packets at a time: to be called once a burst, and also when there is none.
     pub(crate) fn expire(&mut self, now: Time) {
+        if self.used == 0 {
+            return;
+        }
         for _ in 0..LOOKS {
             let at = self.next;
-            self.next = (at + 1) % self.entries.len();
+            self.next = if at + 1 < self.entries.len() { at + 1 } else { 0 };
             if self.entries[at].key.is_some() && now > self.entries[at].deadline() {
                 self.forget(at, DropReason::FragmentTimeout);
             }
@@ -250,6 +255,7 @@ impl Fragments {
         let at = set.min_by_key(order).unwrap_or(first);
         self.forget(at, DropReason::FragmentsFull);
         self.entries[at].key = Some(*key);
+        self.used += 1;
         self.entries[at].since = now;
         at
     }
@@ -288,14 +294,19 @@ impl Fragments {
 
     fn forget_if_done(&mut self, at: usize) {
         if self.entries[at].is_done() {
-            self.entries[at] = Entry::FREE;
+            self.free(at);
         }
+    }
+
+    fn free(&mut self, at: usize) {
+        self.entries[at] = Entry::FREE;
+        self.used -= 1;
     }
 
     fn forget(&mut self, at: usize, reason: DropReason) {
         if self.entries[at].key.is_some() {
             self.release(at, Release::Drop(reason));
-            self.entries[at] = Entry::FREE;
+            self.free(at);
         }
     }
 }

@@ -19,13 +19,13 @@ mod write;
 
 use arrayvec::ArrayVec;
 use sluice_connections::{Known, Segment, Tick, View};
-use sluice_tables::Tables;
 use sluice_wire::protocol;
 
 use lane::Lane;
-use pattern::{Pattern, READ, Tally, With, Words};
+use pattern::{Pattern, READ, Tally, Words};
 
 pub(crate) use lane::Lanes;
+pub(crate) use pattern::With;
 pub(crate) use patterns::Patterns;
 pub(crate) use plain::{Plain, Readers};
 
@@ -51,34 +51,32 @@ pub(crate) type Left = ArrayVec<(u8, Plain), TOGETHER>;
 /// Behind a packet that the stages have to look at no more are sent: it may change what becomes of those after it. A plain one
 /// changes nothing about a connection that has a pattern.
 #[inline]
-pub(crate) fn meet<'t>(
+pub(crate) fn meet(
     patterns: &mut Patterns,
-    view: &View<'t>,
-    tables: &'t Tables,
-    now: Tick,
+    with: &With<'_>,
     counts: &mut Counts,
     packets: &mut [Packet<'_>],
     left: &mut Left,
 ) {
-    let mut readers = Readers::new(tables);
     if !patterns.are_used() {
+        let mut readers = Readers::new(with.tables);
         for (number, packet) in packets.iter().enumerate().take(TOGETHER) {
-            left.push((number as u8, readers.read(view, packet)));
+            left.push((number as u8, readers.read(&with.view, packet)));
         }
         return;
     }
-    let with = With { view: *view, tables, now };
     let mut tally = Tally::default();
     let (mut number, mut met, mut asked) = (0, 0, 0);
     let mut calm = true;
+    let mut readers = None;
     while let Some(rest) = packets.get_mut(number..).filter(|rest| !rest.is_empty()) {
         if calm {
-            let sent = patterns.send(&with, rest, &mut tally);
+            let sent = patterns.send(with, rest, &mut tally);
             number += sent;
             met += sent;
         }
         let Some(packet) = packets.get(number).filter(|_| !left.is_full()) else { break };
-        let plain = readers.read_apart(view, packet);
+        let plain = readers.get_or_insert_with(|| Readers::new(with.tables)).read_apart(&with.view, packet);
         asked += u32::from(calm && !plain.is_special());
         calm &= !plain.is_special();
         left.push((number as u8, plain));

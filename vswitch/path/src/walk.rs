@@ -20,7 +20,7 @@ use crate::masquerade::{self, Draft};
 use crate::memory::Shared;
 use crate::random::Random;
 use crate::service::{self, Chooser, Keep};
-use crate::shortcut::{self, Lanes, Left, Patterns, Plain, TOGETHER, Under};
+use crate::shortcut::{self, Lanes, Left, Patterns, Plain, TOGETHER, Under, With};
 use crate::{Counts, DropReason, Packet, Time, Verdict};
 use crate::{fragment, origin, parse, policy, rewrite, route, size};
 
@@ -29,9 +29,10 @@ use crate::{fragment, origin, parse, policy, rewrite, route, size};
 pub const STAGES: [&str; 10] =
     ["parse", "origin", "fragment", "connection", "service", "policy", "route", "masquerade", "size", "rewrite"];
 
-/// Records of the connection table that are looked at for what has expired, with each burst.
-const SWEPT_WITH_A_BURST: usize = 16;
-/// The same, more for each connection that the burst has made or found no room for: with less than that, what comes
+/// Records of the connection table that are looked at for what has expired, after so many packets.
+const SWEPT_AT_ONCE: usize = 16;
+const SWEPT_AFTER: usize = 64;
+/// The same, at once and more for each connection that the burst has made or found no room for: with less than that, what comes
 /// outruns what expires.
 const SWEPT_WITH_A_CONNECTION: usize = 4;
 /// The same, for a worker that has nothing to do.
@@ -68,6 +69,8 @@ pub struct Path {
     wanted: Wanted,
     /// What reading ahead has read: kept, so that the reading is not left out.
     read_ahead: u64,
+    /// Packets since the connection table was last swept.
+    unswept: usize,
     /// `None` where every packet takes the stages.
     patterns: Option<Patterns>,
 }
@@ -94,6 +97,7 @@ impl Path {
             random: Random::new(seed),
             wanted: Wanted::new(),
             read_ahead: 0,
+            unswept: 0,
             patterns: Some(Patterns::new(seed)),
         }
     }
@@ -122,12 +126,17 @@ impl Path {
             self.run_together(&moment, counts, packets);
         }
         let wished = wished(counts).wrapping_sub(before) as usize;
-        self.tidy(now, SWEPT_WITH_A_BURST + SWEPT_WITH_A_CONNECTION * wished, counts);
+        self.unswept += burst.len();
+        if wished > 0 || self.unswept >= SWEPT_AFTER {
+            self.sweep(now, SWEPT_AT_ONCE + SWEPT_WITH_A_CONNECTION * wished, counts);
+        }
+        self.fragments.expire(now);
     }
 
     /// For a worker that has nothing to do: ends connections and fragments whose time is up.
     pub fn idle(&mut self, now: Time, counts: &mut Counts) {
-        self.tidy(now, SWEPT_IDLE, counts);
+        self.sweep(now, SWEPT_IDLE, counts);
+        self.fragments.expire(now);
     }
 
     /// The next parked packet to be released, with its slot, until there is none. To be asked after every
@@ -147,18 +156,18 @@ impl Path {
         self.wanted.drain(..)
     }
 
-    fn tidy(&mut self, now: Time, records: usize, counts: &mut Counts) {
+    fn sweep(&mut self, now: Time, records: usize, counts: &mut Counts) {
+        self.unswept = 0;
         let swept = self.shared.connections.sweep(Tick::of(now.0), records);
         counts.connections_gone += u64::from(swept.expired);
-        self.fragments.expire(now);
     }
 
     fn run_together(&mut self, moment: &Moment<'_>, counts: &mut Counts, packets: &mut [Packet<'_>]) {
         let mut left = Left::new();
         match &mut self.patterns {
             Some(patterns) => {
-                let view = self.shared.connections.view();
-                shortcut::meet(patterns, &view, moment.tables, moment.tick, counts, packets, &mut left);
+                let with = With { view: self.shared.connections.view(), tables: moment.tables, now: moment.tick };
+                shortcut::meet(patterns, &with, counts, packets, &mut left);
             }
             None => left.extend((0..packets.len().min(TOGETHER)).map(|number| (number as u8, Plain::SPECIAL))),
         }

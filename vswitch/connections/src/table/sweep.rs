@@ -11,7 +11,7 @@ use crate::{Connection, Swept, TICKS_PER_SECOND, Tick};
 const STEP: usize = 16;
 
 /// A last use further ahead than a minute comes from another clock; else the connection would stay for years.
-const AHEAD: i32 = -60 * TICKS_PER_SECOND as i32;
+pub(super) const AHEAD: i32 = -60 * TICKS_PER_SECOND as i32;
 
 impl Table {
     /// Looks at the next `records` records and removes the connections among them that have been idle for too long.
@@ -59,10 +59,12 @@ impl Table {
 
     fn sweep_step(&self, start: usize, end: usize, now: Tick) -> u32 {
         let first = self.pool(Family::V4).used() as usize;
-        // Nearly always nothing is due: that is seen from one line a record.
+        // Nearly always nothing is due: that is seen from one word a record, whether it holds a connection or not.
         let records = self.layout.v4_of(self.lines());
         let only_v4 = records.get(..first).and_then(|used| used.get(start..end));
-        if only_v4.is_some_and(|lines| lines.iter().all(|line| !self.is_due(line, now))) {
+        let seems_due = |line: &Line| self.has_expired(Use::of(line), now);
+        let is_due = |line: &Line| self.is_due(line, now);
+        if only_v4.is_some_and(|lines| !lines.iter().any(seems_due) || !lines.iter().any(is_due)) {
             return 0;
         }
         self.remove_due(start, end, first, now)
@@ -95,8 +97,9 @@ impl Table {
 
     #[inline]
     fn has_expired(&self, used: Use, now: Tick) -> bool {
-        let idle = now.since(used.last());
-        idle < AHEAD || idle > self.timeouts[used.state_number() & 15] as i32
+        // One comparison for both: what lies further ahead than it may becomes a large number.
+        let idle = now.since(used.last()).wrapping_sub(AHEAD) as u32;
+        idle > self.timeouts[used.state_number() & 15]
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) const READ: usize = 14 + 20 + 20;
 
 /// Of bytes 20 to 23, those that have to be the same: the fragment field but for "don't fragment", and the protocol.
 const IP_MASK: u32 = u32::from_le_bytes([0xbf, 0xff, 0, 0xff]);
-/// Of a TCP header's bytes 12 and 13: its length, and the flags that are neither PSH, ECE nor CWR.
-const TCP_MASK: u16 = u16::from_le_bytes([0xf0, 0x37]);
+/// Of bytes 44 to 47, the TCP header's length and its flags but for PSH, ECE and CWR.
+const TCP_MASK: u32 = u32::from_le_bytes([0, 0, 0xf0, 0x37]);
 
 /// Where the checksums of TCP and UDP are.
 const TCP: usize = 14 + 20 + tcp::CHECKSUM_OFFSET;
@@ -39,8 +39,8 @@ pub(super) struct Words {
     rest: u64,
     /// Bytes 20 to 23, as far as they have to be the same.
     ip: u32,
-    /// Bytes 46 and 47.
-    tcp: u16,
+    /// Bytes 44 to 47.
+    tcp: u32,
 }
 
 impl Words {
@@ -52,7 +52,7 @@ impl Words {
             ethernet: u64::from_le_bytes(bytes(frame, 0)),
             rest: u64::from_le_bytes(bytes(frame, 8)) << 8,
             ip: u32::from_le_bytes(bytes(frame, 20)) & IP_MASK,
-            tcp: u16::from_le_bytes(bytes(frame, 46)),
+            tcp: u32::from_le_bytes(bytes(frame, 44)),
         }
     }
 }
@@ -81,21 +81,21 @@ pub(super) struct Pattern {
     rest: u64,
     ports: u32,
     ip: u32,
-    tcp: u16,
+    tcp: u32,
     /// Of `tcp`, what has to be the same; 0 for UDP.
-    tcp_mask: u16,
-    /// Bytes of headers.
-    least: u16,
-    /// The longest IP packet that its way takes.
-    longest: u16,
+    tcp_mask: u32,
     mark: Bookmark,
 
     /// The first bytes of the frame that leaves, in two words that overlap; unused if it leaves in a tunnel.
     to: [u64; 2],
     to_addresses: u64,
     to_ports: u32,
+    /// Bytes of headers.
+    least: u16,
+    /// The longest IP packet that its way takes.
+    longest: u16,
     /// Sum of the addresses' halves.
-    address_sum: u32,
+    address_sum: u16,
     /// Sum of the pseudo-header without the length, and with what the length is more there than in the IP header.
     pseudo: u16,
     /// What is added to the complement of the header checksum.
@@ -105,9 +105,10 @@ pub(super) struct Pattern {
     l4: u16,
     /// By whether the transport checksum is partial.
     verdicts: [Verdict; 2],
-    /// What it adds to [`Tally::kinds`].
-    kind: u16,
-    /// Of those that go into a tunnel: the peer, and the outer source port.
+    /// Whether they are translated, and whether they go into a tunnel.
+    translated: bool,
+    tunnelled: bool,
+    /// The peer, and the outer source port of the tunnel.
     peer: u16,
     source_port: u16,
 }
@@ -118,29 +119,15 @@ const _: () = assert!(size_of::<Pattern>() == 128, "two lines");
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) bytes: u64,
-    /// Packets of each kind, a byte each: [`TRANSLATED`], [`ENCAPSULATED`]. There are never more than 255 together.
-    pub(super) kinds: u64,
-}
-
-const TRANSLATED: u16 = 1;
-const ENCAPSULATED: u16 = 1 << 8;
-
-impl Tally {
-    pub(super) fn translated(&self) -> u64 {
-        self.kinds & 0xff
-    }
-
-    pub(super) fn encapsulated(&self) -> u64 {
-        self.kinds >> 8 & 0xff
-    }
+    pub(super) translated: u64,
+    pub(super) encapsulated: u64,
 }
 
 /// Under which tables, and when.
-#[derive(Clone, Copy)]
-pub(super) struct With<'t> {
-    pub(super) view: View<'t>,
-    pub(super) tables: &'t Tables,
-    pub(super) now: Tick,
+pub(crate) struct With<'t> {
+    pub(crate) view: View<'t>,
+    pub(crate) tables: &'t Tables,
+    pub(crate) now: Tick,
 }
 
 impl Pattern {
@@ -166,7 +153,8 @@ impl Pattern {
         l3: 0,
         l4: 0,
         verdicts: [Verdict::Drop(crate::DropReason::Undecided); 2],
-        kind: 0,
+        translated: false,
+        tunnelled: false,
         peer: 0,
         source_port: 0,
     };
@@ -187,9 +175,9 @@ impl Pattern {
         let offset = if tcp { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET } as u16;
         let partial = Checksum::Partial { start: 34, offset };
         let translated = is_translated(known.flags);
-        let (to, kind, peer) = match lane {
-            Lane::Port(_, face) => (face.to, 0, PeerId(0)),
-            Lane::Tunnel { peer, .. } => ([0; 2], ENCAPSULATED, *peer),
+        let (to, peer) = match lane {
+            Lane::Port(_, face) => (face.to, PeerId(0)),
+            Lane::Tunnel { peer, .. } => ([0; 2], *peer),
         };
         // All ones are no difference to a complete checksum, and adding them would turn one form of zero into the other.
         let l4 = if known.l4_delta == 0xffff { 0 } else { known.l4_delta };
@@ -215,7 +203,8 @@ impl Pattern {
             l3: l3.swap_bytes(),
             l4: l4.swap_bytes(),
             verdicts: [lane.verdict(Checksum::Complete), lane.verdict(partial)],
-            kind: kind | if translated { TRANSLATED } else { 0 },
+            translated,
+            tunnelled: lane.is_tunnel(),
             peer: peer.0,
             source_port: encapsulate::source_port(plain.hash).to_be(),
         }
@@ -245,7 +234,7 @@ impl Pattern {
             | self.rest ^ words.rest
             | self.whence ^ whence
             | u64::from(self.ip ^ words.ip)
-            | u64::from(self.tcp ^ words.tcp & self.tcp_mask);
+            | u64::from(words.tcp & self.tcp_mask ^ self.tcp);
         differs == 0
     }
 
@@ -253,7 +242,7 @@ impl Pattern {
     /// connection is not what it was.
     #[inline(always)]
     pub(super) fn send(&self, with: &With<'_>, packet: &mut Packet<'_>, tally: &mut Tally) -> bool {
-        match (self.tcp_mask != 0, self.kind < ENCAPSULATED) {
+        match (self.tcp_mask != 0, !self.tunnelled) {
             (true, true) => self.send_as::<TCP, false>(with, packet, tally),
             (true, false) => self.send_as::<TCP, true>(with, packet, tally),
             (false, true) => self.send_as::<UDP, false>(with, packet, tally),
@@ -290,8 +279,11 @@ impl Pattern {
         if TUNNEL && (wrapping.is_none() || start < Wrapping::INNER) || !with.view.observe_at(&self.mark, with.now) {
             return false;
         }
-        let partial = self.write::<CHECKSUM>(frame, length);
+        let partial = self.write::<CHECKSUM>(frame, length, tally);
+        tally.bytes += total_len as u64;
         if TUNNEL {
+            tally.bytes += Wrapping::INNER as u64;
+            tally.encapsulated += 1;
             if let Some(wrapping) = wrapping {
                 lane::wrap(packet, ip_len, self.source_port, wrapping);
             }
@@ -301,29 +293,29 @@ impl Pattern {
         }
         packet.cut(None);
         packet.decide(self.verdicts[usize::from(partial)]);
-        tally.bytes += packet.total_len() as u64;
-        tally.kinds += u64::from(self.kind);
         true
     }
 
     #[inline(always)]
     fn has_right_checksum(&self, frame: &[u8; READ]) -> bool {
-        let word = |at: usize| u64::from(u32::from_le_bytes(bytes(frame, at)));
-        let sum = word(14) + word(18) + word(22) + u64::from(self.address_sum);
-        // In ones' complement all ones are zero, and so is every multiple. It is not 0 itself, the version being none.
+        let (first, then) = (u64::from_le_bytes(bytes(frame, 14)), u32::from_le_bytes(bytes(frame, 22)));
+        // No carry is lost: the first word's highest byte is the fragment's offset, of which there is none. In ones' complement all ones
+        // are zero, and so is every multiple of them. The sum is not 0 itself, the version being none.
+        let sum = first.wrapping_add(u64::from(then) + u64::from(self.address_sum));
         sum.is_multiple_of(0xffff)
     }
 
     /// Writes addresses, ports and checksums where the connection is translated, and takes a hop. Returns whether that is partial.
     #[inline(always)]
-    fn write<const CHECKSUM: usize>(&self, frame: &mut [u8; READ], length: u16) -> bool {
+    fn write<const CHECKSUM: usize>(&self, frame: &mut [u8; READ], length: u16, tally: &mut Tally) -> bool {
         let field = u16::from_le_bytes(bytes(frame, CHECKSUM));
         let partial = field == add(self.pseudo, length);
         // There are two left.
         frame[22] = frame[22].wrapping_sub(1);
         let checksum = u16::from_le_bytes(bytes(frame, 24));
         put(frame, 24, (!add(!checksum, self.header)).to_le_bytes());
-        if self.kind & TRANSLATED != 0 {
+        if self.translated {
+            tally.translated += 1;
             put(frame, 26, self.to_addresses.to_le_bytes());
             put(frame, 34, self.to_ports.to_le_bytes());
             let mut sum = if partial { add(field, self.l3) } else { !add(!field, self.l4) };
@@ -336,8 +328,10 @@ impl Pattern {
     }
 }
 
-/// A number with the same sum of its halves' halves.
-fn folded(addresses: u64) -> u32 {
-    let (sum, carry) = (addresses as u32).overflowing_add((addresses >> 32) as u32);
-    sum + u32::from(carry)
+/// The sum of the quarters.
+fn folded(addresses: u64) -> u16 {
+    let halves = (addresses & 0xffff_ffff) + (addresses >> 32);
+    // At most 0x1_ffff_fffe: after the first fold 0x2_fffd, after the second 0xffff.
+    let sum = (halves & 0xffff) + (halves >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
 }

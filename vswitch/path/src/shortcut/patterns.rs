@@ -109,11 +109,15 @@ impl Patterns {
     /// A function of its own: it is so short that all it needs stays in registers.
     #[inline(never)]
     pub(super) fn send(&self, with: &With<'_>, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
-        let mut sum = Tally::default();
-        let all = packets.len();
-        let sent = packets.iter_mut().position(|packet| !self.send_one(with, packet, &mut sum)).unwrap_or(all);
+        let (mut sent, mut sum) = (0, Tally::default());
+        while let Some(packet) = packets.get_mut(sent)
+            && self.send_one(with, packet, &mut sum)
+        {
+            sent += 1;
+        }
         tally.bytes += sum.bytes;
-        tally.kinds += sum.kinds;
+        tally.translated += sum.translated;
+        tally.encapsulated += sum.encapsulated;
         sent
     }
 
@@ -156,8 +160,8 @@ impl Tally {
         counts.connection_hits += packets;
         counts.forwarded += packets;
         counts.forwarded_bytes += self.bytes;
-        counts.translated += self.translated();
-        counts.encapsulated += self.encapsulated();
+        counts.translated += self.translated;
+        counts.encapsulated += self.encapsulated;
     }
 }
 
