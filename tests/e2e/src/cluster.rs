@@ -21,6 +21,8 @@ pub const API_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 250);
 pub const API_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x250);
 /// The host on the wire that the API server is.
 const HOST: &str = "api";
+/// The name of the agents' kubeconfig.
+const KUBECONFIG: &str = "node.kubeconfig";
 /// The user that the agents are, with all that it may do.
 const RIGHTS: &str = include_str!("../../../deploy/examples/kubernetes/rbac.yaml");
 const TOKENS: &str = "/api/v1/namespaces/kube-system/serviceaccounts/sluice/token";
@@ -36,8 +38,6 @@ pub struct ClusterOptions {
     pub cores: Vec<usize>,
     /// Its API server.
     pub api: ApiServerOptions,
-    /// The URL by which agents reach it instead of its address on the wire.
-    pub url: Option<String>,
     /// Raised to stop between two steps.
     pub stop: Stop,
 }
@@ -48,6 +48,8 @@ pub struct Cluster {
     options: UpOptions,
     api: ApiServer,
     placed: Placed,
+    /// What the agents say who they are with.
+    token: String,
 }
 
 impl Cluster {
@@ -92,10 +94,18 @@ impl Cluster {
         for object in &rights {
             api.admin().apply(object)?;
         }
-        let url = options.url.unwrap_or_else(|| api.url());
-        let kubeconfig = api.write_kubeconfig("node.kubeconfig", &url, &token(&api)?)?;
+        let token = token(&api)?;
+        let kubeconfig = api.write_kubeconfig(KUBECONFIG, &api.url(), &token)?;
         up.agent.source = ObjectSource::Kubeconfig(kubeconfig);
-        Ok(Self { options: up, api, placed })
+        Ok(Self { options: up, api, placed, token })
+    }
+
+    /// Writes another URL of the API server into the agents' kubeconfig, for their next start.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn lead_agents(&self, url: &str) -> Result<(), E2eError> {
+        self.api.write_kubeconfig(KUBECONFIG, url, &self.token).map(drop)
     }
 
     /// Its API server.
@@ -153,14 +163,6 @@ impl Cluster {
             }
         })?;
         untold
-    }
-
-    /// Starts an agent with further settings, or an ended one again, without waiting for it to be ready.
-    ///
-    /// # Errors
-    /// [`E2eError::Lab`] for a setting that is none.
-    pub fn set(&mut self, setting: &str) -> Result<(), E2eError> {
-        Ok(self.options.agent.set(setting)?)
     }
 
     /// Cuts the API server off from the wire, or joins it again. Its own namespace still reaches it.

@@ -5,7 +5,10 @@ use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Once;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use sluice_e2e::{ApiServerOptions, Client, Cluster, ClusterOptions};
 use sluice_host::Netns;
@@ -14,6 +17,10 @@ use sluice_netns::{require_root, wait_for};
 
 use crate::place::Place;
 
+/// More than the longest pause between two tries of a watch (30 s), by far.
+const PATIENCE: Duration = Duration::from_secs(100);
+/// For how long a state file is to be unchanged to be called the last one.
+const SETTLED: Duration = Duration::from_secs(6);
 /// Begins the names of labs made here: `ePIDLABEL`.
 const MARK: &str = "e";
 
@@ -26,7 +33,6 @@ pub(crate) struct Tested(Cluster);
 pub(crate) struct Variant<'v> {
     pub(crate) settings: &'v [&'v str],
     pub(crate) api: ApiServerOptions,
-    pub(crate) url: Option<String>,
 }
 
 impl Tested {
@@ -40,7 +46,6 @@ impl Tested {
             settings: variant.settings.iter().map(|setting| (*setting).to_owned()).collect(),
             cores: Vec::new(),
             api: variant.api,
-            url: variant.url,
             stop: Stop::default(),
         };
         Self(Cluster::up(options, objects).unwrap_or_else(|error| panic!("{error}")))
@@ -85,14 +90,40 @@ impl Tested {
         }
     }
 
-    /// Waits until a node's status is as `wanted` says, which names what it found otherwise.
-    pub(crate) fn await_status<T>(&self, node: &str, what: &str, mut wanted: impl FnMut(&Value) -> Option<T>) -> T {
+    /// Waits until a node's status is as `wanted` says, which is given the status as text too; shows it otherwise.
+    pub(crate) fn await_status(&self, node: &str, what: &str, mut wanted: impl FnMut(&Value, &str) -> bool) {
         let mut last = Value::Null;
-        let found = wait_for(what, || {
-            last = self.0.status(node).ok()?;
-            wanted(&last)
+        patiently(what, || {
+            last = self.0.status(node).unwrap_or_else(|error| error.to_string().into());
+            wanted(&last, &last.to_string()).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {last:#}"));
+    }
+
+    /// Waits until a node serves all that the API server tells, and is watching each kind.
+    pub(crate) fn await_watching(&self, node: &str) {
+        self.await_status(node, "the node to watch all kinds", |status, _| {
+            let kinds = status["watches"].as_array();
+            status["ready"] == true && kinds.is_some_and(|kinds| kinds.iter().all(|kind| kind["state"] == "watching"))
         });
-        found.unwrap_or_else(|error| panic!("{error}: {last:#}"))
+    }
+
+    /// Waits until what a node knows is on its disk.
+    pub(crate) fn await_stored(&self, node: &str) {
+        let file = self.0.state_dir(node).join("objects");
+        let age = || std::fs::metadata(&file).and_then(|file| file.modified()).ok()?.elapsed().ok();
+        // Written when nothing has changed for a while, so the last writing is over when it is older than that.
+        patiently("the objects to be on disk", || age().filter(|age| *age > SETTLED).map(drop))
+            .unwrap_or_else(|error| panic!("{error}: {}", file.display()));
+    }
+
+    /// Kills a node's agent, as a crash does.
+    pub(crate) fn kill_agent(&self, node: &str) {
+        let record = self.0.record().unwrap_or_else(|error| panic!("{error}"));
+        let agent = record.node(self.0.name(), node).unwrap_or_else(|error| panic!("{error}")).agent;
+        let agent = agent.expect("its agent was started");
+        kill(Pid::from_raw(i32::try_from(agent.pid).expect("a process id")), Signal::SIGKILL).expect("it runs");
+        wait_for("the killed agent to end", || (!agent.is_running()).then_some(())).expect("a killed process ends");
     }
 
     /// The metrics of a node's agent.
@@ -138,6 +169,18 @@ impl Drop for Tested {
             eprintln!("{}", self.complaints());
         }
     }
+}
+
+/// As [`wait_for`] for what may be waiting itself, such as a watch between two tries.
+pub(crate) fn patiently<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if let Some(found) = look() {
+            return Ok(found);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("waited {} s in vain for: {what}", PATIENCE.as_secs()))
 }
 
 /// Takes down the labs of test processes that ended without doing so.

@@ -23,7 +23,10 @@ mod place;
 #[path = "../../../netns/tests/cluster/server.rs"]
 mod server;
 
+mod away;
 mod base;
 mod driver;
 mod fixture;
 mod in_force;
+mod start;
+mod traffic;
