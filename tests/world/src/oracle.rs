@@ -126,7 +126,9 @@ fn fit(node: &Node, sent: &Sent, port: PortId) -> Expected {
     let most = if tcp { node.max_l3_len as usize } else { usize::from(node.path_mtu) };
     match sent.ip_len() <= most {
         true => Expected::Forwarded(port),
-        false if sent.source.is_ipv4() && !sent.dont_fragment => Expected::Dropped(DropReason::NeedsFragmenting),
+        false if sent.source.is_ipv4() && !sent.dont_fragment && tcp => Expected::Dropped(DropReason::NeedsFragmenting),
+        // In fragments.
+        false if sent.source.is_ipv4() && !sent.dont_fragment => Expected::Forwarded(port),
         false => told(sent, DropReason::TooBig),
     }
 }

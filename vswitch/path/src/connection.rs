@@ -16,6 +16,7 @@ use crate::origin::Arrival;
 use crate::translate::Deltas;
 
 pub(crate) use flags::{FROM_HOST, FROM_POD, FROM_TUNNEL, MASQUERADED, SERVICE, flags, is_translated, origin};
+pub(crate) use quoted::narrower;
 pub(crate) use sluice_connections::{Direction, Tuple};
 pub(crate) use tcp::{is_syn, mss};
 pub(crate) use tuple::{destination_of, ports};

@@ -64,6 +64,7 @@ mod counts;
 mod drop_reason;
 mod memory;
 mod packet;
+mod path_mtus;
 mod random;
 mod time;
 

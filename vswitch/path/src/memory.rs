@@ -4,6 +4,8 @@ use core::fmt;
 
 use sluice_connections::{Affinity, Config, Table};
 
+use crate::path_mtus::PathMtus;
+
 /// How large the parts are that all workers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SharedConfig {
@@ -20,13 +22,15 @@ impl Default for SharedConfig {
     }
 }
 
-/// What all workers share: connections, and which client was given which backend. A connection's two directions may be on
+/// What all workers share: connections, which client was given which backend, and which paths are narrow. A connection's two directions may be on
 /// two workers, as translated tuples hash differently.
 pub struct Shared {
     /// The connections.
     pub connections: Table,
     /// Session affinity.
     pub affinity: Affinity,
+    /// Narrow paths.
+    pub(crate) path_mtus: PathMtus,
 }
 
 impl Shared {
@@ -39,7 +43,8 @@ impl Shared {
     /// With a connection table that lies in memory of its own ([`Table::over`]).
     #[must_use]
     pub fn over(connections: Table, config: SharedConfig) -> Self {
-        Self { connections, affinity: Affinity::new(config.affinity, config.connections.seed) }
+        let seed = config.connections.seed;
+        Self { connections, affinity: Affinity::new(config.affinity, seed), path_mtus: PathMtus::new(seed) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Cutting a TCP super-frame into segments that fit the path, for a receiver behind a device that would do it on its own
 //! only if it were told the segment size, which AF_XDP cannot (RFC 9293 section 3.7.1; `tcp_gso_segment` in
-//! `net/ipv4/tcp_offload.c` does the same for the kernel).
+//! `net/ipv4/tcp_offload.c` does the same for the kernel). And cutting an IPv4 datagram into fragments, where its sender leaves that to
+//! routers (RFC 791 section 3.2; `ip_do_fragment` in `net/ipv4/ip_output.c`).
 
 use core::ops::Range;
 
@@ -14,10 +15,13 @@ use crate::{Checksum, encapsulate};
 /// that asks for one byte at a time would have the switch make tens of thousands of packets of one.
 const MIN_MSS: u16 = 88;
 
-/// How a super-frame is to be cut.
+/// Bytes that the fields of an IPv4 header count fragments in.
+const FRAGMENT_UNIT: usize = 8;
+
+/// How a super-frame or a datagram is to be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutTo {
-    /// The longest IP packet that a segment may be, in bytes; inside a tunnel, the inner one.
+    /// The longest IP packet that a segment or fragment may be, in bytes; inside a tunnel, the inner one.
     pub mtu: u16,
     /// The maximum segment size that the receiver announced, or less where a router on the way has said so, in bytes: a
     /// segment's payload and TCP options together (RFC 6691). 0 where it is not known.
@@ -33,7 +37,7 @@ impl From<u16> for CutTo {
     }
 }
 
-/// A plan: how many segments, which bytes in each. Nothing is written until [`Cut::write_header`].
+/// A plan: how many segments (or fragments), which bytes in each. Nothing is written until [`Cut::write_header`].
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     /// Of the packet that is cut; offsets from its own Ethernet header.
@@ -45,19 +49,21 @@ pub struct Cut {
     /// Payload of every segment but the last.
     step: usize,
     payload_len: usize,
+    /// The pieces are fragments of a datagram.
+    datagram: bool,
 }
 
 impl Cut {
     /// A plan for the packet whose first frame is `head` and which has `total_len` bytes in all. `None` for anything but a whole
-    /// TCP segment with its headers in `head`, in a tunnel or not as `to` says, and for an MTU that leaves no room for a byte of
-    /// payload. Of a tunnel's headers, those that `encapsulate` writes, no length is believed: they are all written anew.
+    /// TCP segment with its headers in `head`, in a tunnel or not as `to` says, or an IPv4 datagram or fragment that may be cut
+    /// ([`Cut::may_fragment`]), and for an MTU that leaves no room for payload. Of a tunnel's headers, those that `encapsulate` writes, no length is believed: they are all written anew.
     #[must_use]
     pub fn plan(head: &[u8], total_len: usize, to: impl Into<CutTo>) -> Option<Cut> {
         let CutTo { mtu, mss, inner } = to.into();
         let inner = usize::from(inner);
         let headers = parse(head.get(inner..)?, total_len.checked_sub(inner)?).ok()?;
         if headers.protocol != protocol::TCP || headers.fragment != Fragment::None {
-            return None;
+            return Self::plan_datagram(head, inner, headers, mtu);
         }
         let l4 = inner + usize::from(headers.l4_offset);
         let tcp = tcp::Packet::new_checked(head.get(l4..)?).ok()?;
@@ -68,7 +74,32 @@ impl Cut {
         if mss > 0 {
             step = step.min(usize::from(mss.max(MIN_MSS)) - tcp.options().len());
         }
-        Some(Cut { headers, inner, header_len, step, payload_len })
+        Some(Cut { headers, inner, header_len, step, payload_len, datagram: false })
+    }
+
+    fn plan_datagram(head: &[u8], inner: usize, headers: Headers, mtu: u16) -> Option<Cut> {
+        let l3 = inner + usize::from(headers.l3_offset);
+        if headers.l3 != L3::Ipv4 || !Self::may_fragment(head.get(l3..)?) {
+            return None;
+        }
+        let header_len = l3 + ipv4::HEADER_LEN;
+        let payload_len = (headers.ip_len as usize).checked_sub(ipv4::HEADER_LEN)?;
+        let step = usize::from(mtu).checked_sub(ipv4::HEADER_LEN)? / FRAGMENT_UNIT * FRAGMENT_UNIT;
+        (step > 0).then_some(Cut { headers, inner, header_len, step, payload_len, datagram: true })
+    }
+
+    /// Whether the IPv4 packet that starts with `header` may be cut into fragments: its sender does not forbid it, and it has no
+    /// options, of which some would have to be left out of later fragments.
+    #[must_use]
+    pub fn may_fragment(header: &[u8]) -> bool {
+        ipv4::Packet::new_header(header).is_ok_and(|ip| ip.header_len() == ipv4::HEADER_LEN && !ip.dont_fragment())
+    }
+
+    /// Whether the pieces are fragments. Of a partial checksum, which covers all of them, nothing is known in the pieces: it is to
+    /// be completed before.
+    #[must_use]
+    pub fn is_datagram(&self) -> bool {
+        self.datagram
     }
 
     /// How many segments come of it; one for a packet that fits.
@@ -96,19 +127,36 @@ impl Cut {
     ///
     /// Lengths, identification, sequence number and the IPv4 checksum are the segment's own; FIN and PSH stay on the last
     /// segment and CWR (RFC 3168 section 6.1.2) on the first. The TCP checksum is left partial, as the result says; that of the
-    /// tunnel around it is complete.
+    /// tunnel around it is complete. Of a fragment it is as it was, and then that of a tunnel over IPv6 may be partial.
     #[must_use]
     pub fn write_header(&self, index: usize, head: &[u8], into: &mut [u8]) -> Option<Checksum> {
         let into = into.get_mut(..self.header_len)?;
         into.copy_from_slice(head.get(..self.header_len)?);
         let payload = self.payload(index);
-        self.write_segment(index, &payload, into.get_mut(self.inner..)?)?;
-        let start = self.inner as u16 + self.headers.l4_offset;
-        let partial = Checksum::Partial { start, offset: tcp::CHECKSUM_OFFSET as u16 };
+        let own = into.get_mut(self.inner..)?;
+        let checksum = if self.datagram {
+            self.write_fragment(index, payload.len(), own)?;
+            Checksum::Complete
+        } else {
+            self.write_segment(index, &payload, own)?;
+            let start = self.inner as u16 + self.headers.l4_offset;
+            Checksum::Partial { start, offset: tcp::CHECKSUM_OFFSET as u16 }
+        };
         if self.inner == 0 {
-            return Some(partial);
+            return Some(checksum);
         }
-        encapsulate::seal(into, self.inner, self.header_len - self.inner + payload.len(), partial)
+        encapsulate::seal(into, self.inner, self.header_len - self.inner + payload.len(), checksum)
+    }
+
+    /// `into` starts with the fragment's own Ethernet header. A fragment that is cut again keeps its place in the datagram.
+    fn write_fragment(&self, index: usize, payload_len: usize, into: &mut [u8]) -> Option<()> {
+        let mut ip = ipv4::Packet::new_header(into.get_mut(usize::from(self.headers.l3_offset)..)?).ok()?;
+        let offset = u16::try_from(usize::from(ip.fragment_offset()) + index * self.step).ok()?;
+        let more = ip.more_fragments() || index + 1 < self.segments();
+        ip.set_total_len(u16::try_from(ipv4::HEADER_LEN + payload_len).ok()?);
+        ip.set_fragment(false, more, offset);
+        ip.fill_checksum();
+        Some(())
     }
 
     /// `into` starts with the segment's own Ethernet header.

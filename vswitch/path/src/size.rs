@@ -10,7 +10,7 @@ use crate::egress::Way;
 use crate::ends::is_own;
 use crate::exit::{Failure, Refusal};
 use crate::origin::Arrival;
-use crate::{CutTo, DropReason, Packet};
+use crate::{Cut, CutTo, DropReason, Packet};
 
 /// Byte of the IPv4 header with the flags, and the bit in it that forbids fragmenting.
 const FLAGS: usize = 6;
@@ -29,7 +29,8 @@ struct Limits {
 /// Lets a packet pass that fits the path MTU, and a TCP super-frame that fits the device: its receiver sees a stream, so
 /// the boundaries between segments mean nothing to it. Datagrams have boundaries, so they get no such licence.
 ///
-/// A super-frame that goes on to a wire passes too, but is to be cut as told. `destination` is where the packet goes once it
+/// A super-frame that goes on to a wire passes too, but is to be cut as told, and so does an IPv4 datagram or fragment that is too long
+/// and whose sender does not forbid it. `destination` is where the packet goes once it
 /// is translated, `mss` the segment size that its connection agreed on, 0 if unknown.
 #[inline]
 pub(crate) fn run(
@@ -55,6 +56,9 @@ pub(crate) fn run(
     if whole_tcp && is_merged(arrival) {
         // No sender can be told to send less: each segment fitted the wire.
         return Ok(Some(CutTo { mtu: largest.min(u16::MAX.into()) as u16, mss: 0, inner: 0 }));
+    }
+    if !whole_tcp && headers.l3 == L3::Ipv4 && Cut::may_fragment(&packet.head()[arrival.ip.l3()..]) {
+        return Ok(Some(mtu.into()));
     }
     Err(too_big(packet.head(), arrival, mtu))
 }
@@ -166,7 +170,10 @@ mod tests {
             assert_eq!(sized(&udp(ip.clone(), 1500)), Ok(None));
             assert_eq!(sized(&udp(ip, 1501)), Err(DropReason::TooBig));
         }
-        assert_eq!(sized(&udp(a_to_b().dont_fragment(false), 1501)), Err(DropReason::NeedsFragmenting));
+        // Where the sender leaves that to routers it is cut, unless it has options that do not belong into each fragment.
+        assert_eq!(sized(&udp(a_to_b().dont_fragment(false), 1501)), Ok(Some(1500.into())));
+        let optional = a_to_b().dont_fragment(false).options(&[1, 1, 1, 0]);
+        assert_eq!(sized(&udp(optional, 1501)), Err(DropReason::NeedsFragmenting));
     }
 
     #[test]
@@ -191,9 +198,9 @@ mod tests {
                     let way = Way::Port(tables.port(end.port).expect("a port"));
                     run(&tables, &packet, &arrival, &way, destination, 0)
                 };
-                assert_eq!(sized(B, B.v4.into()).is_ok(), passes, "{len}");
-                assert_eq!(sized(HOST, HOST.v4.into()).is_ok(), passes, "{len}");
-                assert!(sized(HOST, OUTSIDE_V4.into()).is_err(), "the host may send it on");
+                assert_eq!(sized(B, B.v4.into()) == Ok(None), passes, "{len}");
+                assert_eq!(sized(HOST, HOST.v4.into()) == Ok(None), passes, "{len}");
+                assert_ne!(sized(HOST, OUTSIDE_V4.into()), Ok(None), "the host may send it on");
             }
         }
     }
@@ -202,7 +209,8 @@ mod tests {
     fn who_is_beyond_the_wire_is_told_to_send_less_also_without_dont_fragment() {
         let uplink = uplink();
         let (mut room, tables) = (Vec::new(), tables());
-        let mut packet = packet(&mut room, &udp(a_to_b().dont_fragment(false), 65_001), A);
+        let optional = a_to_b().dont_fragment(false).options(&[1, 1, 1, 0]);
+        let mut packet = packet(&mut room, &udp(optional, 65_001), A);
         let from_a = arrival(&tables, &mut packet);
         let way = Way::Port(tables.port(B.port).expect("B's port"));
         let refused = |arrival: &Arrival<'_>| run(&tables, &packet, arrival, &way, arrival.ip.destination, 0);
@@ -227,7 +235,7 @@ mod tests {
     #[test]
     fn a_fragment_of_tcp_is_no_super_frame() {
         let pieces = fragment::split(&tcp(a_to_b(), 6000), 4000, 1);
-        assert_eq!(sized(&pieces[0]), Err(DropReason::NeedsFragmenting));
+        assert_eq!(sized(&pieces[0]), Ok(Some(1500.into())), "cut into smaller ones");
         let pieces = fragment::split(&tcp(a_to_b_v6(), 6000), 4000, 1);
         assert_eq!(sized(&pieces[0]), Err(DropReason::TooBig));
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use sluice_connections::{Connection, Segment, Tick, View};
 use sluice_tables::{Tables, WorkerId};
-use sluice_wire::tcp;
+use sluice_wire::{protocol, tcp};
 
 use crate::budget::{Budget, ErrorRate};
 use crate::connection::{self, Change, Direction, Found, Look};
@@ -288,7 +288,11 @@ impl Path {
         look: &Look<'t>,
     ) -> Result<Connection, Exit<'t>> {
         let Moment { tables, generation, tick, .. } = *moment;
-        match connection::run(&self.shared.connections, tables, generation, tick, head, look)? {
+        let found = connection::run(&self.shared.connections, tables, generation, tick, head, look)?;
+        if let Some(quote) = &look.quote {
+            self.note_path_mtu(head, look, quote.destination, tick);
+        }
+        match found {
             Found::Known(connection) => {
                 counts.connection_hits += 1;
                 Ok(connection)
@@ -357,12 +361,35 @@ impl Path {
             return Ok(Connection { actions, generation, ..connection });
         }
         let draft = Draft { tables, generation, now, head, look, client, target, routes };
-        let connection = masquerade::run(&self.shared.connections, counts, &draft)?;
+        let mut connection = masquerade::run(&self.shared.connections, counts, &draft)?;
+        self.recall_path_mtu(&mut connection, now);
         if connection.generation != generation {
             // Another worker, still under the tables before these, was faster.
             return self.decide(moment, counts, head, look, Some(connection));
         }
         Ok(connection)
+    }
+
+    /// Remembers that packets to there may only be so long.
+    #[cold]
+    fn note_path_mtu(&self, head: &[u8], look: &Look<'_>, destination: IpAddr, now: Tick) {
+        if let Some(mtu) = connection::narrower(head, look) {
+            self.shared.path_mtus.put(destination, mtu, now);
+        }
+    }
+
+    /// A new connection has segments as short as the paths to its ends are known to want.
+    fn recall_path_mtu(&self, connection: &mut Connection, now: Tick) {
+        if connection.original.protocol != protocol::TCP {
+            return;
+        }
+        let ends = [connection.original.source, connection.reply.source];
+        if let Some(mss) = self.shared.path_mtus.mss(ends, now)
+            && (connection.mss == 0 || mss < connection.mss)
+        {
+            self.shared.connections.set_mss(connection, mss);
+            connection.mss = mss;
+        }
     }
 
     /// Begins a connection anew whose client is to be hidden now. One of the process before is left, as in [`Path::cut_gone`]: the

@@ -57,6 +57,8 @@ block! {
         checksums_completed,
         /// Super-frames cut into segments.
         super_frames_cut,
+        /// Datagrams cut into fragments.
+        datagrams_cut,
         /// TCP segments that arrived on their own and left in super-frames.
         segments_joined,
         /// Super-frames made of them.

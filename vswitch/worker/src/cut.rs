@@ -1,20 +1,21 @@
-//! Cutting a super-frame into segments for a port whose receiver goes on to a wire: new frames, the payload copied once.
+//! Cutting a super-frame into segments for a port whose receiver goes on to a wire, or a datagram into fragments: new frames, the
+//! payload copied once.
 use arrayvec::ArrayVec;
 use sluice_path::{Checksum, Cut, CutTo};
-use sluice_xsk::{CHUNK_SIZE, HEADROOM, MAX_SEGMENTS, Partial, Pool, Segment, Umem};
+use sluice_xsk::{CHUNK_SIZE, HEADROOM, MAX_SEGMENTS, Pool, Segment, Umem};
 
 use crate::transmit::Chain;
 
 /// Bytes of a packet in one frame: a chunk less the room that later headers and TX metadata need in front.
 const IN_A_FRAME: usize = CHUNK_SIZE - HEADROOM;
 
-/// One TCP segment on its own, and where its checksum is to go.
+/// One TCP segment or fragment on its own, and the state of its checksum.
 pub(crate) struct Piece {
     pub(crate) chain: Chain,
-    pub(crate) partial: Partial,
+    pub(crate) checksum: Checksum,
 }
 
-/// A super-frame and the plan to cut it.
+/// What is to be cut, and the plan for it.
 pub(crate) struct Cutter<'a> {
     umem: &'a Umem,
     packet: &'a [Segment],
@@ -22,11 +23,16 @@ pub(crate) struct Cutter<'a> {
 }
 
 impl<'a> Cutter<'a> {
-    /// `None` for a packet that is no whole TCP segment.
+    /// `None` for a packet that cannot be cut.
     pub(crate) fn new(umem: &'a Umem, packet: &'a [Segment], to: CutTo) -> Option<Cutter<'a>> {
         let total = packet.iter().map(|segment| usize::from(segment.len)).sum();
         let plan = Cut::plan(umem.bytes(packet.first()?), total, to)?;
         Some(Cutter { umem, packet, plan })
+    }
+
+    /// Whether the pieces are fragments, so that a partial checksum has to be completed before.
+    pub(crate) fn is_datagram(&self) -> bool {
+        self.plan.is_datagram()
     }
 
     /// How many pieces there are.
@@ -39,7 +45,7 @@ impl<'a> Cutter<'a> {
         let payload = self.plan.payload(index);
         let header_len = self.plan.header_len();
         let mut chain: Chain = ArrayVec::new();
-        let mut partial = None;
+        let mut checksum = None;
         let (mut at, mut done) = (payload.start, false);
         while !done {
             let front = if chain.is_empty() { header_len } else { 0 };
@@ -53,20 +59,18 @@ impl<'a> Cutter<'a> {
             let room = &mut self.umem.chunk_mut(&mut segment.frame)[HEADROOM..HEADROOM + front + bytes];
             if front > 0 {
                 let head = self.umem.bytes(&self.packet[0]);
-                partial = self.plan.write_header(index, head, room);
+                checksum = self.plan.write_header(index, head, room);
             }
             self.copy(at, &mut room[front..]);
             chain.push(segment);
             at += bytes;
             done = at >= payload.end;
         }
-        match partial {
-            Some(Checksum::Partial { start, offset }) => Some(Piece { chain, partial: Partial { start, offset } }),
-            _ => {
-                chain.drain(..).for_each(|segment| pool.give_segment(segment));
-                None
-            }
-        }
+        let Some(checksum) = checksum else {
+            chain.drain(..).for_each(|segment| pool.give_segment(segment));
+            return None;
+        };
+        Some(Piece { chain, checksum })
     }
 
     fn allot(&self, frame: sluice_xsk::Frame, len: usize, pool: &mut Pool) -> Option<Segment> {

@@ -6,7 +6,7 @@ use sluice_xsk::{Burst, Partial, Pool, Refused, Segment, Umem};
 
 use crate::checksum;
 use crate::counters::LoopSnapshot;
-use crate::cut::Cutter;
+use crate::cut::{Cutter, Piece};
 use crate::handoff::{self, Handoff, Label};
 use crate::join::{Joiner, is_tcp};
 use crate::parked::{Parked, Waiting};
@@ -148,11 +148,17 @@ impl Out<'_> {
         self.send_packet(leaving, tables);
     }
 
-    /// Sends a super-frame as segments. Without frames for one of them the rest is dropped, which TCP mends.
+    /// Sends a super-frame as segments, or a datagram as fragments. Without frames for one of them the rest is dropped: TCP mends that,
+    /// and of a datagram nobody puts the parts together.
     #[cold]
     fn send_cut(&mut self, leaving: Leaving, to: CutTo, tables: &Tables) {
         let umem = self.umem;
-        let Leaving { port, chain, packets, .. } = leaving;
+        let Leaving { port, mut chain, checksum, packets } = leaving;
+        let is_datagram = Cutter::new(umem, &chain, to).is_some_and(|cutter| cutter.is_datagram());
+        if let (true, Checksum::Partial { start, offset }) = (is_datagram, checksum) {
+            checksum::complete(umem, &mut chain, Partial { start, offset });
+            self.looped.checksums_completed += 1;
+        }
         let Some(cutter) = Cutter::new(umem, &chain, to) else {
             self.give_back(chain.into_iter(), packets, DropReason::ChainRefused);
             return;
@@ -162,11 +168,14 @@ impl Out<'_> {
                 self.give_back(chain.into_iter(), packets, DropReason::NoFrame);
                 return;
             };
-            let Partial { start, offset } = piece.partial;
-            let checksum = Checksum::Partial { start, offset };
-            self.send_packet(Leaving { port, chain: piece.chain, checksum, packets: 1 }, tables);
+            let Piece { chain, checksum } = piece;
+            self.send_packet(Leaving { port, chain, checksum, packets: 1 }, tables);
         }
-        self.looped.super_frames_cut += 1;
+        if is_datagram {
+            self.looped.datagrams_cut += 1;
+        } else {
+            self.looped.super_frames_cut += 1;
+        }
         chain.into_iter().for_each(|segment| self.pool.give_segment(segment));
     }
 

@@ -6,13 +6,14 @@ use sluice_wire::ethernet::{self, ethertype};
 use sluice_wire::icmpv4::unreachable::{FRAGMENTATION_NEEDED, NETWORK};
 use sluice_wire::parse::L3;
 use sluice_wire::quote::{self, Quote};
-use sluice_wire::{icmpv4, icmpv6, ipv4, ipv6, protocol, tcp, udp};
+use sluice_wire::{icmpv4, icmpv6, protocol, udp};
 
 use super::{Look, becomes};
 use crate::DropReason;
 use crate::egress::Egress;
 use crate::exit::{Exit, Failure, Relay};
 use crate::origin::{Arrival, Origin};
+use crate::path_mtus::segment_size;
 use crate::related::tuple;
 
 /// Least MTU that an error is believed: what Linux takes seriously (`ip_rt_min_pmtu`), and what every IPv6 link has. Less would
@@ -58,17 +59,21 @@ pub(super) fn check(look: &Look<'_>) -> Result<(), DropReason> {
 /// super-frames that it hands down nobody tells the switch what length they are to be cut to.
 #[cold]
 pub(super) fn learn(table: &Table, head: &[u8], look: &Look<'_>, connection: &Connection) {
-    let ip = &look.arrival.ip;
-    if let Some(mtu) = head.get(ip.l4()..).and_then(|message| told(message, ip.headers.l3)) {
-        narrow(table, connection, ip.headers.l3, believed(mtu, ip.headers.l3));
+    if let Some(mtu) = narrower(head, look) {
+        narrow(table, connection, look.arrival.ip.headers.l3, mtu);
     }
+}
+
+/// The MTU that an error names because of which the quoted packet was too long, as far as it is believed.
+pub(crate) fn narrower(head: &[u8], look: &Look<'_>) -> Option<u16> {
+    let ip = &look.arrival.ip;
+    let mtu = head.get(ip.l4()..).and_then(|message| told(message, ip.headers.l3))?;
+    Some(believed(mtu, ip.headers.l3))
 }
 
 /// Lowers the segment size of a TCP connection whose packets the path takes up to `mtu`.
 fn narrow(table: &Table, connection: &Connection, l3: L3, mtu: u16) {
-    // The segment size counts options as payload (RFC 6691).
-    let headers = tcp::HEADER_LEN + if l3 == L3::Ipv4 { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN };
-    let mss = mtu.saturating_sub(headers as u16);
+    let mss = segment_size(mtu, l3);
     if connection.original.protocol == protocol::TCP && (connection.mss == 0 || mss < connection.mss) {
         table.set_mss(connection, mss);
     }

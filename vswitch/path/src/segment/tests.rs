@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use sluice_packets::{ChecksumMode, Ip, Segment, samples};
 use sluice_tables::{Encapsulation, Peer, Port, PortId, PortKind, Tunnel, WorkerId};
 use sluice_wire::parse::parse;
-use sluice_wire::{MacAddr, tcp};
+use sluice_wire::{MacAddr, ipv4, tcp};
 
 use super::{Cut, CutTo, MIN_MSS};
 use crate::sound::{complete, is_sound, state};
@@ -143,10 +143,84 @@ fn in_a_tunnel_every_segment_has_its_own_outer_headers_and_the_inner_one_fits() 
     }
 }
 
+/// The pieces of a datagram, each with what is left of its checksum completed.
+fn fragments(packet: &[u8], to: CutTo) -> Vec<Vec<u8>> {
+    let cut = Cut::plan(packet, packet.len(), to).expect("a datagram that may be cut");
+    assert!(cut.is_datagram());
+    let fragment = |index| {
+        let mut bytes = vec![0; cut.header_len()];
+        let left = cut.write_header(index, packet, &mut bytes).expect("room for the header");
+        bytes.extend(&packet[cut.payload(index)]);
+        complete(&mut bytes, left);
+        bytes
+    };
+    (0..cut.segments()).map(fragment).collect()
+}
+
+/// What fragments put together are: the payload, and whether the last of the datagram is among them.
+fn together(pieces: &[Vec<u8>], mtu: u16) -> (Vec<u8>, bool) {
+    let (mut payload, mut more) = (Vec::new(), true);
+    let from = ipv4::Packet::new_checked(&pieces[0][14..]).expect("IPv4").fragment_offset();
+    for piece in pieces {
+        let ip = ipv4::Packet::new_checked(&piece[14..]).expect("IPv4");
+        assert!(ip.checksum_ok() && ip.total_len() <= usize::from(mtu) && piece.len() == 14 + ip.total_len());
+        assert_eq!(usize::from(ip.fragment_offset() - from), payload.len(), "no gap");
+        assert_eq!(ip.identification(), 7);
+        assert!(more, "nothing behind the last");
+        payload.extend_from_slice(ip.payload());
+        more = ip.more_fragments();
+    }
+    (payload, !more)
+}
+
 #[test]
-fn what_is_no_whole_tcp_segment_has_no_plan() {
-    let udp = samples::v4().udp(1, 2, &[0; 3000]);
-    assert!(Cut::plan(&udp, udp.len(), 1500).is_none());
+fn a_datagram_whose_sender_allows_it_is_cut_into_fragments_and_those_again() {
+    for len in [1, 1432, 1433, 1480, 3000, 65_000] {
+        let data = stream(len);
+        let datagram = samples::v4().dont_fragment(false).identification(7).udp(1, 2, &data);
+        let pieces = fragments(&datagram, 1481.into());
+        assert_eq!(pieces.len(), (len + 8).div_ceil(1456), "whole units of eight bytes");
+        assert_eq!(together(&pieces, 1481), (datagram[34..].to_vec(), true), "{len}");
+        for (at, piece) in pieces.iter().enumerate() {
+            let again = fragments(piece, 600.into());
+            assert_eq!(together(&again, 600), (piece[34..].to_vec(), at + 1 == pieces.len()), "{len}");
+        }
+    }
+}
+
+#[test]
+fn in_a_tunnel_every_fragment_has_its_own_outer_headers() {
+    let ends: [(IpAddr, IpAddr); 2] = [
+        (samples::SOURCE_V4.into(), samples::DESTINATION_V4.into()),
+        (samples::SOURCE_V6.into(), samples::DESTINATION_V6.into()),
+    ];
+    for (local, remote) in ends {
+        for encapsulation in [Encapsulation::Vxlan, Encapsulation::Geneve] {
+            let tunnel = tunnel(encapsulation, local);
+            let datagram = samples::v4().dont_fragment(false).identification(7).udp(1, 2, &stream(4000));
+            let (packet, to) = tunnelled(&datagram, &tunnel, remote, 1400.into());
+            let pieces = fragments(&packet, to).into_iter().map(|mut piece| {
+                assert!(is_sound(&piece), "outside");
+                let (headers, total_len) = (parse(&piece, piece.len()).expect("well formed"), piece.len());
+                assert_eq!(headers.ip_len as usize, total_len - 14);
+                let inner = decapsulate::run(&mut piece, &headers, &tunnel, total_len).expect("a tunnel packet");
+                piece.split_off(inner.offset)
+            });
+            assert_eq!(together(&pieces.collect::<Vec<_>>(), 1400), (datagram[34..].to_vec(), true));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_whole_tcp_segment_nor_may_be_fragmented_has_no_plan() {
+    for ip in [samples::v4().dont_fragment(true), samples::v6()] {
+        let udp = ip.udp(1, 2, &[0; 3000]);
+        assert!(Cut::plan(&udp, udp.len(), 1500).is_none());
+    }
+    let udp = samples::v4().dont_fragment(false).udp(1, 2, &[0; 3000]);
+    assert!(Cut::plan(&udp, udp.len(), 27).is_none(), "no room for eight bytes");
+    let optional = samples::v4().dont_fragment(false).options(&[1, 1, 1, 0]).udp(1, 2, &[0; 3000]);
+    assert!(Cut::plan(&optional, optional.len(), 1500).is_none(), "options are not sorted into fragments");
     let tcp = samples::v4().tcp(&Segment::data(1, 2), &[0; 3000]);
     assert!(Cut::plan(&tcp, tcp.len(), 40).is_none(), "no room for payload");
     for len in 0..54 {

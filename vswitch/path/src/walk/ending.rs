@@ -156,6 +156,9 @@ impl Path {
         }
         packet.strip(relay.quoted - ethernet::HEADER_LEN);
         let Some(ip) = read_quoted(packet.head()) else { return drop_as(DropReason::IcmpQuote, counts) };
+        if let Failure::TooBig { mtu } = relay.failure {
+            self.shared.path_mtus.put(ip.destination, mtu, moment.tick);
+        }
         let gateway = moment.tables.gateway();
         if !icmp::error(packet, gateway, port.mac, &ip, relay.failure) || !translate_quote(packet, relay) {
             return drop_as(DropReason::NoRoom, counts);

@@ -219,9 +219,32 @@ fn super_frames_are_cut_to_what_fits_the_tunnel_and_to_the_segment_size_that_was
     assert!(matches!(bed.send(A, &fits), Got::Out { cut: None, .. }));
 }
 
+#[test]
+fn what_is_too_long_for_the_tunnel_is_cut_into_fragments_where_its_sender_leaves_that_to_routers() {
+    let mut bed = Bed::new(Setup { services: vec![service(UDP, &[(FAR, 8080)])], ..Setup::default() });
+    let datagram =
+        |allowed: bool| incoming(false, OUTSIDE, UPLINK).dont_fragment(!allowed).udp(1, NODE_PORT, &[7; 1472]);
+    let Got::Out { port, cut: Some(cut), .. } = bed.send(UPLINK, &datagram(true)) else { panic!("not cut") };
+    assert_eq!((port, cut.mtu, cut.mss, cut.inner), (UPLINK.port, INNER_MTU, 0, 50));
+    bed.expect_refusal(UPLINK, &datagram(false), DropReason::TooBig);
+    // Its own fragments are cut again, the first and the later ones.
+    let whole = incoming(false, OUTSIDE, UPLINK).dont_fragment(false).udp(1, NODE_PORT, &[7; 4000]);
+    for piece in sluice_packets::fragment::split(&whole, 1500, 9) {
+        match bed.send(UPLINK, &piece) {
+            Got::Out { cut, .. } => assert_eq!(cut.is_some(), piece.len() > usize::from(INNER_MTU) + 14),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// The segment size at which super-frames from A to FAR are cut now.
 fn cut_at(bed: &mut Bed, v6: bool) -> u16 {
-    let big = up(v6, A, FAR).partial().tcp(&Segment::data(1, 2), &[7; 8000]);
+    cut_of(bed, v6, 1)
+}
+
+/// The same of the connection from this port.
+fn cut_of(bed: &mut Bed, v6: bool, port: u16) -> u16 {
+    let big = up(v6, A, FAR).partial().tcp(&Segment::data(port, 2), &[7; 8000]);
     let Got::Out { cut: Some(cut), .. } = bed.send(A, &big) else { panic!("not cut") };
     cut.mss
 }
@@ -252,6 +275,27 @@ fn super_frames_are_cut_to_what_a_router_of_the_underlay_leaves_inside() {
     let news = incoming(false, ROUTER, UPLINK).icmp_error(icmp_error::IcmpError::TooBig { mtu: 1400 }, quoted);
     assert_eq!(bed.send(UPLINK, &news).port(), A.port);
     assert_eq!(cut_at(&mut bed, false), 1400 - 50 - 40);
+    assert_eq!(cut_of(&mut bed, false, 3), 1400 - 50 - 40, "a new connection knows it from the start");
+}
+
+#[test]
+fn a_new_connection_to_where_a_router_told_of_a_narrow_link_has_short_segments_from_its_first_super_frame_on() {
+    for v6 in [false, true] {
+        let mut bed = Bed::new(Setup::default());
+        assert_eq!(cut_of(&mut bed, v6, 1), 0);
+        let segment = ip(v6, (A.mac, B.mac), A, FAR).ttl(63).tcp(&Segment::data(1, 2), &[7; 1300]);
+        let quoted = icmp_error::quote(&segment, 500);
+        let news = inner_in(v6, FAR, A).icmp_error(icmp_error::IcmpError::TooBig { mtu: 1300 }, quoted);
+        assert_eq!(bed.send(UPLINK, &arriving(&news)).port(), A.port);
+        let headers = if v6 { 60 } else { 40 };
+        assert_eq!(cut_of(&mut bed, v6, 3), 1300 - headers);
+        // What was agreed on in the connection itself counts where it is less.
+        let syn = Segment { options: tcp_option::mss(1000), ..Segment::syn(5, 2) };
+        bed.send(A, &up(v6, A, FAR).tcp(&syn, b""));
+        assert_eq!(cut_of(&mut bed, v6, 5), 1000);
+        bed.pass(11 * 60);
+        assert_eq!(cut_of(&mut bed, v6, 7), 0, "it is not believed for ever");
+    }
 }
 
 #[test]

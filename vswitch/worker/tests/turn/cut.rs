@@ -82,6 +82,31 @@ fn a_super_frame_for_the_node_itself_stays_whole() {
 }
 
 #[test]
+fn a_datagram_whose_sender_allows_it_leaves_as_fragments_that_are_right_and_no_frame_is_lost() {
+    let mut bench = Bench::new(1, everything());
+    bench.publisher.publish(node_behind_b(1500));
+    for len in [1473, 9001, 60_000] {
+        let data: Vec<u8> = (0..len).map(|i| (i % 253) as u8).collect();
+        let datagram = |ip: sluice_packets::Ip| ip.dont_fragment(false).identification(7).udp(1000, 53, &data);
+        assert!(bench.a.deliver(&datagram(from_a_to(FAR_AWAY).partial()), FRAME));
+        bench.turn();
+        let mut payload = Vec::new();
+        let pieces = bench.b.transmit(999);
+        for (at, sent) in pieces.iter().enumerate() {
+            let ip = ipv4::Packet::new_checked(&sent.bytes[14..]).unwrap();
+            assert!(ip.checksum_ok() && sent.partial.is_none() && ip.total_len() <= 1500);
+            let fragment = (usize::from(ip.fragment_offset()), ip.more_fragments(), ip.identification());
+            assert_eq!(fragment, (payload.len(), at + 1 < pieces.len(), 7), "{len}");
+            payload.extend_from_slice(ip.payload());
+        }
+        assert!(payload == datagram(from_a_to(FAR_AWAY))[34..], "its checksum complete: {len}");
+        bench.b.complete(999);
+        bench.turn();
+    }
+    assert_eq!(bench.frames_back(), FRAMES as usize);
+}
+
+#[test]
 fn without_frames_for_the_segments_the_super_frame_is_dropped_by_name_and_nothing_is_lost() {
     let mut bench = Bench::new(1, everything());
     bench.publisher.publish(node_behind_b(1500));
