@@ -41,6 +41,8 @@ test-unit: setup ## Unit and property tests; needs no privileges.
 	cargo test --workspace --exclude sluice-netns --exclude sluice-e2e
 	cargo test -p sluice-connections --features loom --test interleavings
 	cargo test -p sluice-xsk --features loom --test interleavings
+	cargo test -p sluice-tables --features loom --test interleavings
+	cargo test -p sluice-worker --features loom --lib interleavings
 
 test-kernel: setup ## Tests in network namespaces of their own, on the real kernel. Needs root.
 	@setup/privileges make test-kernel

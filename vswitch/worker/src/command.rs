@@ -1,15 +1,12 @@
 //! What the control side tells a worker, over a lock-free queue.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use crossbeam_queue::ArrayQueue;
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use sluice_tables::PortId;
 use sluice_xsk::Port;
 
+use crate::between::{ArrayQueue, AtomicBool, Bell, Ordering, fence};
 use crate::counters::PortCounters;
 
 /// One command. Each carries the sender of its answer, which has room for it: answering does not block.
@@ -29,7 +26,7 @@ pub(crate) struct Door {
     /// Set by the worker before it looks for work a last time and sleeps; read by whoever gave it some. Both sides use
     /// sequentially consistent order, so that either the worker sees the work or the giver sees the sleeper.
     asleep: AtomicBool,
-    bell: OwnedFd,
+    bell: Bell,
 }
 
 impl std::fmt::Debug for Command {
@@ -44,8 +41,7 @@ impl std::fmt::Debug for Command {
 
 impl Door {
     pub(crate) fn new() -> Result<Door, Errno> {
-        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Door { commands: ArrayQueue::new(64), asleep: AtomicBool::new(false), bell })
+        Ok(Door { commands: ArrayQueue::new(64), asleep: AtomicBool::new(false), bell: Bell::new()? })
     }
 
     /// Puts a command in and wakes the worker; gives the command back when the queue is full.
@@ -58,25 +54,25 @@ impl Door {
     /// Wakes the worker if it sleeps: one system call then, none otherwise.
     #[inline]
     pub(crate) fn wake(&self) {
-        std::sync::atomic::fence(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) {
-            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+            self.bell.ring();
         }
     }
 
     /// Worker: from now on whoever brings work rings the bell.
     pub(crate) fn going_to_sleep(&self) {
         self.asleep.store(true, Ordering::SeqCst);
-        std::sync::atomic::fence(Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// Worker: awake again; silences the bell.
     pub(crate) fn awake(&self) {
         self.asleep.store(false, Ordering::SeqCst);
-        let _ = rustix::io::read(&self.bell, &mut [0_u8; 8]);
+        self.bell.silence();
     }
 
-    pub(crate) fn bell(&self) -> &OwnedFd {
+    pub(crate) fn bell(&self) -> &Bell {
         &self.bell
     }
 }

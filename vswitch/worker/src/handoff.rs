@@ -1,10 +1,11 @@
 //! Rings between workers: a packet for a port of another worker goes there whole.
-use rtrb::{Consumer, Producer, RingBuffer};
 use sluice_tables::PortId;
 use sluice_xsk::{Partial, Segment, Umem};
 
-/// Segments that wait between two workers at most.
-const SEGMENTS: usize = 2048;
+use crate::between::{Consumer, Producer, RingBuffer};
+
+/// Segments that wait between two workers at most; few in a model, where full and empty are what matters.
+const SEGMENTS: usize = if cfg!(feature = "loom") { 2 } else { 2048 };
 
 /// One segment on its way to another worker.
 #[derive(Debug)]

@@ -11,15 +11,23 @@
 //! A packet costs no lock, no allocation, no log, no clock read and no system call of its own.
 #![forbid(unsafe_code)]
 
+#[cfg_attr(feature = "loom", allow(dead_code, reason = "`modelled` stands in for it"))]
+mod bell;
+mod between;
 mod checksum;
 mod command;
 mod counters;
 mod cut;
 mod handoff;
 mod idle;
+#[cfg(all(test, feature = "loom"))]
+mod interleavings;
 mod join;
+#[cfg(feature = "loom")]
+mod modelled;
 mod parked;
 mod ports;
+#[cfg_attr(feature = "loom", allow(dead_code, reason = "`modelled` stands in for it"))]
 mod sleep;
 mod switch;
 mod transmit;

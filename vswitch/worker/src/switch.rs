@@ -11,6 +11,7 @@ use sluice_tables::{PortId, Publisher, WorkerId};
 use sluice_xsk::{Port, Umem};
 use thiserror::Error;
 
+use crate::between::yield_now;
 use crate::command::{Command, Door};
 use crate::counters::{PortCounters, PortSnapshot, WorkerCounters, WorkerSnapshot};
 use crate::handoff::{Handoff, mesh};
@@ -19,7 +20,7 @@ use crate::wanted::Wanted;
 use crate::worker::{Parts, Worker};
 
 /// Turns without a packet between two readings of the clock: a few microseconds, so that time is never far off.
-const TURNS_A_READING: u32 = 16;
+const TURNS_A_READING: u32 = if cfg!(feature = "loom") { 1 } else { 16 };
 
 /// How long a worker may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -264,29 +265,35 @@ impl Drop for Switch {
 
 /// The time that workers give to the path: nanoseconds of the kernel's monotonic clock. It goes on across a restart of the
 /// process, as do the connections that remember when they were last used.
+#[cfg(not(feature = "loom"))]
 pub fn now() -> Time {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Time(now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64)
 }
 
+/// The time of a model: it stands, as what comes of a scene must not depend on it.
+#[cfg(feature = "loom")]
+pub fn now() -> Time {
+    Time(0)
+}
+
 /// A worker's thread. What it leaves is what others handed to it after its last turn.
-fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
+pub(crate) fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
     loop {
         // Reading the clock costs as much as looking at an idle port or two: turns that find nothing share a reading.
         let time = now();
         let mut turn = worker.turn(time);
-        for _ in 1..TURNS_A_READING {
-            if turn.worked || turn.waiting || turn.stopped {
-                break;
-            }
+        let mut turns = 1;
+        while turns < TURNS_A_READING && !(turn.worked || turn.waiting || turn.stopped) {
             turn = worker.turn(time);
+            turns += 1;
         }
         if turn.stopped {
             return worker.into_handoff();
         }
         match idle.after(turn.worked, turn.waiting, time) {
             Next::Spin => std::hint::spin_loop(),
-            Next::Yield => std::thread::yield_now(),
+            Next::Yield => yield_now(),
             Next::Sleep(limit) => {
                 door.going_to_sleep();
                 let turn = worker.turn(now());

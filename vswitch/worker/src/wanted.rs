@@ -1,10 +1,10 @@
 //! Neighbours that packets are waiting for, on their way to the control side, which has the kernel ask for them.
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use crossbeam_queue::ArrayQueue;
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+
+use crate::between::{ArrayQueue, AtomicBool, Bell, Ordering};
 
 /// Addresses that wait at most. What finds no room is asked for again with the next packet.
 const ROOM: usize = 256;
@@ -13,32 +13,35 @@ const ROOM: usize = 256;
 #[derive(Debug)]
 pub struct Wanted {
     queue: ArrayQueue<IpAddr>,
+    /// The bell was rung and nobody has begun to take since. Set after an address was put in, reset before any is taken out:
+    /// who finds it set knows that its address is still to be looked for.
+    rung: AtomicBool,
     /// None for workers without threads: their owner looks after each turn.
-    bell: Option<OwnedFd>,
+    bell: Option<Bell>,
 }
 
 impl Wanted {
     pub(crate) fn new() -> Result<Wanted, Errno> {
-        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Wanted { queue: ArrayQueue::new(ROOM), bell: Some(bell) })
+        Ok(Wanted { bell: Some(Bell::new()?), ..Wanted::silent() })
     }
 
     /// Without a bell.
     pub(crate) fn silent() -> Wanted {
-        Wanted { queue: ArrayQueue::new(ROOM), bell: None }
+        Wanted { queue: ArrayQueue::new(ROOM), rung: AtomicBool::new(false), bell: None }
     }
 
-    /// Worker: hands over what the path wants. One system call where the queue was empty, and only then.
+    /// Worker: hands over what the path wants. One system call where the bell does not ring yet, and only then.
     #[cold]
     pub(crate) fn put(&self, first: IpAddr, rest: impl Iterator<Item = IpAddr>) {
-        let quiet = self.queue.is_empty();
         for address in std::iter::once(first).chain(rest) {
             if self.queue.push(address).is_err() {
                 break;
             }
         }
-        if let Some(bell) = self.bell.as_ref().filter(|_| quiet) {
-            let _ = rustix::io::write(bell, &1_u64.to_ne_bytes());
+        if let Some(bell) = &self.bell
+            && !self.rung.swap(true, Ordering::AcqRel)
+        {
+            bell.ring();
         }
     }
 
@@ -47,11 +50,18 @@ impl Wanted {
         self.bell.as_ref().map(|bell| bell.as_fd())
     }
 
+    /// Sleeps until the bell rings.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn wait(&self) {
+        self.bell.iter().for_each(Bell::wait);
+    }
+
     /// Everything that is wanted now, each address once. Silences the bell.
     pub fn take(&self) -> Vec<IpAddr> {
         // First: what comes after this rings again.
         if let Some(bell) = &self.bell {
-            let _ = rustix::io::read(bell, &mut [0_u8; 8]);
+            bell.silence();
+            self.rung.swap(false, Ordering::AcqRel);
         }
         let mut all: Vec<IpAddr> = std::iter::from_fn(|| self.queue.pop()).collect();
         all.sort_unstable();
@@ -60,7 +70,7 @@ impl Wanted {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

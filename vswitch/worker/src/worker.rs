@@ -7,12 +7,12 @@ use sluice_path::{Counts, DropReason, PARKED, Packet, Path, PathConfig, Release,
 use sluice_tables::{PortId, Publisher, Reader, Tables, WorkerId};
 use sluice_xsk::{Burst, Pool, Port, Umem};
 
+use crate::between::sleep;
 use crate::command::{Command, Door};
 use crate::counters::{LoopSnapshot, PortCounters, WorkerCounters};
 use crate::handoff::Handoff;
 use crate::parked::Parked;
 use crate::ports::{Owned, Ports};
-use crate::sleep::sleep;
 use crate::transmit::{Out, Outcome, Outcomes};
 use crate::wanted::Wanted;
 
