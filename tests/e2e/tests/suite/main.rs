@@ -23,10 +23,13 @@ mod place;
 #[path = "../../../netns/tests/cluster/server.rs"]
 mod server;
 
+mod addresses;
 mod away;
 mod base;
 mod driver;
 mod fixture;
 mod in_force;
+mod nonsense;
+mod reports;
 mod start;
 mod traffic;
