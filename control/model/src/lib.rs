@@ -1,10 +1,10 @@
 //! Kubernetes objects to a validated model to tables.
 //!
 //! ```text
-//! raw::Raw --check--> Object --Index::apply--> Index --compile_services--> Services --+
-//!                                                |----compile_policies--> Policies ---+
-//!                                                |----compile_peers-----> Peers ------+--compile(Inputs)--> Tables
-//!                                                +----node, attachments, uplink ------+
+//! raw::Raw --check--> Object --Index::apply--> Index --Compiler--> Services, health checks -+
+//!                                                        |-------> Policies, identities ----+
+//!                                                        |-------> Peers -------------------+--compile(Inputs)--> Tables
+//!                                                    node, attachments, uplink -------------+
 //! ```
 //!
 //! Nothing here reads a file, a socket or a clock: objects are given, answers and faults come back as data. Raw types
@@ -15,6 +15,7 @@
 mod attachment;
 mod check;
 mod compile;
+mod compiler;
 mod derived_slices;
 mod disjoint;
 mod endpoint_slice;
@@ -40,6 +41,7 @@ mod timestamp;
 
 pub use attachment::{Attachment, ContainerId, HostPort, UplinkPort};
 pub use compile::{CompileError, Inputs, Owner, compile, masquerade};
+pub use compiler::{Compiler, Setting};
 pub use endpoint_slice::{AddressType, Endpoint, EndpointPort, EndpointSlice};
 pub use fault::{Fault, FieldPath, LabelPart, Problem, Segment, Subject};
 pub use index::{Applied, Index};

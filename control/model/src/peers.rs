@@ -40,6 +40,17 @@ pub struct Peers {
 /// node's if it is one of them; a network is then the wider one's, an address that of the Node whose name comes first. So
 /// what is wrong with one Node never keeps the others, or a whole generation, from serving.
 pub fn compile_peers(index: &Index, node: &Node, config: &PeersConfig) -> Peers {
+    compile_peers_beside(&Peers::default(), &index.faults(), index, node, config)
+}
+
+/// The same where those of `before` that have not changed are shared. `told` is what the index tells of itself.
+pub(crate) fn compile_peers_beside(
+    before: &Peers,
+    told: &[Fault],
+    index: &Index,
+    node: &Node,
+    config: &PeersConfig,
+) -> Peers {
     let mut compiler = Compiler::new(index, node, config);
     let others: Vec<&Node> = index.nodes().filter(|other| other.name != node.name).collect();
     let mut networks = compiler.networks(&others);
@@ -55,16 +66,18 @@ pub fn compile_peers(index: &Index, node: &Node, config: &PeersConfig) -> Peers 
             compiler.fault(other, FieldPath::of(&["status", "addresses"]), Problem::NoInternalIp { family });
             continue;
         };
-        peers.push(Arc::new(Peer {
+        let peer = Peer {
             name: other.name.as_str().into(),
             addresses,
             tunnel,
             mac: other.tunnel_mac_at(tunnel),
             pod_cidrs: networks.remove(&other.name).unwrap_or_default(),
-        }));
+        };
+        let known = before.peers.binary_search_by(|known| known.name.as_ref().cmp(other.name.as_str()));
+        let known = known.ok().and_then(|position| before.peers.get(position)).filter(|known| ***known == peer);
+        peers.push(known.cloned().unwrap_or_else(|| Arc::new(peer)));
     }
     // What is wrong between Nodes is told by the index already.
-    let told = index.faults();
     compiler.faults.retain(|fault| !told.contains(fault));
     Peers { peers, faults: compiler.faults }
 }

@@ -9,6 +9,7 @@ use crate::name::{NodeName, PodName};
 use crate::object::{Kind, Labels};
 use crate::protocol::Protocol;
 use crate::raw;
+use crate::timestamp::Timestamp;
 
 /// A checked Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Pod {
     pub name: PodName,
     /// The API server's id; manifests in a directory have none.
     pub uid: Option<String>,
+    /// When it was made; manifests in a directory need not say it.
+    pub created: Option<Timestamp>,
     /// Its labels.
     pub labels: Labels,
     /// The node it is bound to, once it is.
@@ -83,6 +86,7 @@ pub(crate) fn check(raw: &raw::Pod) -> Result<Pod, Vec<Fault>> {
     let mut check = Check::new(Kind::Pod, &metadata);
 
     let name = check.full_name(&metadata, PodName::new);
+    let created = check.created(&metadata);
     let labels = check.labels(&metadata);
     let node = check_node(&mut check, spec.node_name.as_deref());
     let status = raw.status.clone().unwrap_or_default();
@@ -93,6 +97,7 @@ pub(crate) fn check(raw: &raw::Pod) -> Result<Pod, Vec<Fault>> {
     let pod = name.map(|name| Pod {
         name,
         uid: metadata.uid.clone().filter(|uid| !uid.is_empty()),
+        created,
         labels,
         node,
         host_network: spec.host_network.unwrap_or(false),

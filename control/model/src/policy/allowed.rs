@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::rc::Rc;
 
 use super::members::Members;
-use super::population::{Population, Scope};
+use super::population::{Population, Scope, SelectionId};
 use crate::name::NamespaceName;
-use crate::network_policy::{IpBlock, NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule};
+use crate::network_policy::{IpBlock, PolicyPeer, PolicyPort, PolicyRule};
 use crate::protocol::Protocol;
 
 /// Ports as a rule writes them, with names resolved.
@@ -37,16 +36,27 @@ impl Opening {
     }
 }
 
+/// A name of a port, as a policy uses it.
+pub(super) type Name = (String, Protocol);
+
+/// A port that a pod has a name for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) identity: u32,
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+}
+
 /// How a name of a port is resolved: by the pod that is addressed.
-#[derive(Clone, Copy)]
 pub(super) enum Naming<'n> {
     /// Ingress: it is the subject, whose names these are.
-    Subject(&'n BTreeMap<(&'n str, Protocol), Option<u16>>),
-    /// Egress: each pod that a peer means has its own.
-    Target,
+    Subject(&'n BTreeMap<Name, Option<u16>>),
+    /// Egress: each pod that a peer means has its own, and these are all that have it.
+    Target(&'n mut dyn FnMut(&Name) -> Vec<Target>),
 }
 
 /// The peers of rules that open a named port on egress.
+#[derive(Default)]
 struct Aim<'a> {
     anybody: bool,
     members: Members,
@@ -63,93 +73,129 @@ pub(super) struct Allowed<'a> {
     pub(super) blocks: BTreeMap<&'a IpBlock, Opening>,
     /// For single addresses: pods that have the port under its name.
     pub(super) addresses: BTreeMap<IpAddr, Opening>,
+    /// What was selected for it, so that it has to be gathered again when that changes.
+    pub(super) selections: BTreeSet<SelectionId>,
+    /// The names that targets were asked for, likewise.
+    pub(super) names: BTreeSet<Name>,
 }
 
 impl<'a> Allowed<'a> {
-    /// Gathers the rules that `side` takes from each policy.
+    /// Gathers rules, each with the namespace of its policy.
     pub(super) fn by(
-        population: &Population<'a>,
-        policies: &[&'a NetworkPolicy],
-        side: impl Fn(&'a NetworkPolicy) -> &'a [PolicyRule],
-        naming: Naming<'_>,
+        population: &mut Population,
+        rules: impl Iterator<Item = (&'a NamespaceName, &'a PolicyRule)>,
+        mut naming: Naming<'_>,
     ) -> Allowed<'a> {
         let mut allowed = Allowed {
             any: Opening::nothing(),
             identities: BTreeMap::new(),
             blocks: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            selections: BTreeSet::new(),
+            names: BTreeSet::new(),
         };
-        let mut aims = BTreeMap::new();
-        for policy in policies {
-            let namespace = policy.name.namespace();
-            for rule in side(policy) {
-                let (opening, names) = open(rule, naming);
-                if !opening.is_nothing() {
-                    allowed.add(population, namespace, rule, &opening);
-                }
-                for name in names {
-                    let nobody = || Aim { anybody: false, members: population.nobody(), blocks: BTreeSet::new() };
-                    aims.entry(name).or_insert_with(nobody).add(population, namespace, rule);
-                }
+        let mut aims: BTreeMap<Name, Aim<'a>> = BTreeMap::new();
+        for (namespace, rule) in rules {
+            let (opening, names) = open(rule, &naming);
+            let selected = allowed.selected(population, namespace, rule);
+            if !opening.is_nothing() {
+                allowed.add(population, rule, &selected, &opening);
+            }
+            for name in names {
+                aims.entry(name).or_default().add(population, rule, &selected);
             }
         }
-        for ((name, protocol), aim) in aims {
-            allowed.add_targets(population, name, protocol, &aim);
+        for (name, aim) in aims {
+            if let Naming::Target(targets) = &mut naming {
+                allowed.add_targets(targets(&name), name.1, &aim);
+            }
+            allowed.names.insert(name);
         }
         allowed
     }
 
-    fn add(&mut self, population: &Population<'a>, own: &'a NamespaceName, rule: &'a PolicyRule, opening: &Opening) {
+    /// The identities that the peers of a rule mean.
+    fn selected(&mut self, population: &mut Population, own: &NamespaceName, rule: &PolicyRule) -> Vec<SelectionId> {
+        let select = |peer: &PolicyPeer| {
+            let PolicyPeer::Pods { namespaces, pods } = peer else { return None };
+            let scope = namespaces.clone().map_or_else(|| Scope::Own(own.clone()), Scope::Labelled);
+            Some(population.select(&scope, pods))
+        };
+        let selected: Vec<SelectionId> = rule.peers.iter().filter_map(select).collect();
+        self.selections.extend(&selected);
+        selected
+    }
+
+    fn add(&mut self, population: &Population, rule: &'a PolicyRule, selected: &[SelectionId], opening: &Opening) {
         if rule.peers.is_empty() {
             self.any.widen(opening);
         }
-        for peer in &rule.peers {
-            match peer {
-                PolicyPeer::Pods { .. } => {
-                    let members = selected(population, own, peer);
-                    let sum = self.identities.entry(opening.clone()).or_insert_with(|| population.nobody());
-                    members.iter().for_each(|members| sum.unite(members));
-                }
-                PolicyPeer::Block(block) => {
-                    self.blocks.entry(block).or_insert_with(Opening::nothing).widen(opening);
-                }
+        if !selected.is_empty() {
+            let sum = self.identities.entry(opening.clone()).or_default();
+            selected.iter().filter_map(|id| population.members(*id)).for_each(|members| sum.unite(members));
+        }
+        for block in blocks(rule) {
+            self.blocks.entry(block).or_insert_with(Opening::nothing).widen(opening);
+        }
+    }
+
+    fn add_targets(&mut self, targets: Vec<Target>, protocol: Protocol, aim: &Aim<'a>) {
+        for Target { identity, address, port } in targets {
+            let meant =
+                aim.anybody || aim.members.contains(identity) || aim.blocks.iter().any(|block| block.holds(address));
+            if meant {
+                let opening = Opening::Ranges(BTreeSet::from([(protocol, port, port)]));
+                self.addresses.entry(address).or_insert_with(Opening::nothing).widen(&opening);
             }
         }
     }
 
-    fn add_targets(&mut self, population: &Population<'a>, name: &'a str, protocol: Protocol, aim: &Aim<'a>) {
-        for target in population.targets(name, protocol) {
-            let opening = Opening::Ranges(BTreeSet::from([(protocol, target.port, target.port)]));
-            let whole = aim.anybody || aim.members.contains(target.identity);
-            for address in target.addresses {
-                if whole || aim.blocks.iter().any(|block| block.holds(*address)) {
-                    self.addresses.entry(*address).or_insert_with(Opening::nothing).widen(&opening);
+    /// The same as [`Allowed::identities`], with each identity in one set alone. However many rules there are, what they open
+    /// is united once for all identities that have the same of them.
+    pub(super) fn apart(&self) -> Vec<(Opening, Vec<u32>)> {
+        let openings: Vec<&Opening> = self.identities.keys().collect();
+        let mut of_identity: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (number, members) in (0..).zip(self.identities.values()) {
+            for identity in members.iter() {
+                let has = of_identity.entry(identity).or_default();
+                // The first of all is the one that opens everything, and leaves nothing to add.
+                let whole =
+                    has.first().is_some_and(|first| matches!(openings.get(*first as usize), Some(Opening::Everything)));
+                if !whole {
+                    has.push(number);
                 }
             }
         }
+        let mut alike: BTreeMap<Vec<u32>, Vec<u32>> = BTreeMap::new();
+        for (identity, has) in of_identity {
+            alike.entry(has).or_default().push(identity);
+        }
+        let unite = |has: Vec<u32>| {
+            let mut united = Opening::nothing();
+            has.iter().filter_map(|number| openings.get(*number as usize)).for_each(|opening| united.widen(opening));
+            united
+        };
+        alike.into_iter().map(|(has, identities)| (unite(has), identities)).collect()
     }
 }
 
 impl<'a> Aim<'a> {
-    fn add(&mut self, population: &Population<'a>, own: &'a NamespaceName, rule: &'a PolicyRule) {
+    fn add(&mut self, population: &Population, rule: &'a PolicyRule, selected: &[SelectionId]) {
         self.anybody |= rule.peers.is_empty();
-        for peer in &rule.peers {
-            selected(population, own, peer).iter().for_each(|members| self.members.unite(members));
-            if let PolicyPeer::Block(block) = peer {
-                self.blocks.insert(block);
-            }
-        }
+        selected.iter().filter_map(|id| population.members(*id)).for_each(|members| self.members.unite(members));
+        self.blocks.extend(blocks(rule));
     }
 }
 
-fn selected<'a>(population: &Population<'a>, own: &'a NamespaceName, peer: &'a PolicyPeer) -> Option<Rc<Members>> {
-    let PolicyPeer::Pods { namespaces, pods } = peer else { return None };
-    let scope = namespaces.as_ref().map_or(Scope::Own(own), Scope::Labelled);
-    Some(population.select(scope, pods))
+fn blocks(rule: &PolicyRule) -> impl Iterator<Item = &IpBlock> {
+    rule.peers.iter().filter_map(|peer| match peer {
+        PolicyPeer::Block(block) => Some(block),
+        PolicyPeer::Pods { .. } => None,
+    })
 }
 
 /// What a rule opens, and the names that each target resolves for itself.
-fn open<'a>(rule: &'a PolicyRule, naming: Naming<'_>) -> (Opening, Vec<(&'a str, Protocol)>) {
+fn open(rule: &PolicyRule, naming: &Naming<'_>) -> (Opening, Vec<Name>) {
     if rule.ports.is_empty() {
         return (Opening::Everything, Vec::new());
     }
@@ -163,9 +209,9 @@ fn open<'a>(rule: &'a PolicyRule, naming: Naming<'_>) -> (Opening, Vec<(&'a str,
             (PolicyPort::Range { protocol, first, last }, _) => {
                 ranges.insert((*protocol, *first, *last));
             }
-            (PolicyPort::Named { protocol, name }, Naming::Target) => names.push((name.as_str(), *protocol)),
+            (PolicyPort::Named { protocol, name }, Naming::Target(_)) => names.push((name.clone(), *protocol)),
             (PolicyPort::Named { protocol, name }, Naming::Subject(known)) => {
-                let port = known.get(&(name.as_str(), *protocol)).copied().flatten();
+                let port = known.get(&(name.clone(), *protocol)).copied().flatten();
                 ranges.extend(port.map(|port| (*protocol, port, port)));
             }
         }

@@ -1,136 +1,197 @@
 //! The cluster's pods as selectors tell them apart: pods of one namespace with the same labels are one identity.
+//!
+//! Identities are numbered as they come and keep their numbers, so that rules that speak of them stay as they are. One that no
+//! pod has any more harms nobody, for no address leads to it; when most are such, the population is made anew
+//! ([`Population::is_worn`]).
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::ops::Range;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::label_index::{LabelIndex, pairs};
+use super::label_index::LabelIndex;
 use super::members::Members;
-use super::residents::Resident;
 use crate::index::Index;
 use crate::name::NamespaceName;
 use crate::namespace::NAME_LABEL;
 use crate::object::Labels;
-use crate::protocol::Protocol;
 use crate::selector::Selector;
 
+/// Identities without a pod that are of no account.
+const FEW: usize = 1024;
+
 /// Which namespaces a peer's pods are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scope<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
     /// The policy's own.
-    Own(&'a NamespaceName),
+    Own(NamespaceName),
     /// Those with these labels.
-    Labelled(&'a Selector),
+    Labelled(Selector),
 }
 
-/// A port that a pod has a name for.
-#[derive(Debug)]
-pub(super) struct Target<'a> {
-    pub(super) identity: u32,
-    pub(super) addresses: &'a [IpAddr],
-    pub(super) port: u16,
+/// Position of a selection in its population.
+pub(super) type SelectionId = usize;
+
+/// Identities that a peer of a rule means.
+#[derive(Clone, Debug)]
+struct Selection {
+    scope: Scope,
+    pods: Selector,
+    members: Members,
 }
 
-/// All pods, numbered by identity. Identities of one namespace follow each other.
-pub(super) struct Population<'a> {
-    identities: LabelIndex<'a>,
-    namespaces: LabelIndex<'a>,
-    /// Numbers of namespaces that have pods.
-    numbers: BTreeMap<&'a NamespaceName, u32>,
-    /// Identities of each namespace, by its number.
-    ranges: Vec<Range<u32>>,
-    addresses: Vec<(IpAddr, u32)>,
-    targets: BTreeMap<(&'a str, Protocol), Vec<Target<'a>>>,
-    selected: RefCell<BTreeMap<(Scope<'a>, &'a Selector), Rc<Members>>>,
+/// A namespace that has or had pods.
+#[derive(Clone, Debug)]
+struct Space {
+    name: NamespaceName,
+    labels: Labels,
+    /// Its identities, by labels.
+    identities: BTreeMap<Arc<Labels>, u32>,
+    members: Members,
 }
 
-impl<'a> Population<'a> {
-    /// Numbers the residents, who come by namespace.
-    pub(super) fn of(index: &'a Index, residents: &'a [Resident<'a>]) -> Population<'a> {
-        let mut population = Population {
-            identities: LabelIndex::default(),
-            namespaces: LabelIndex::default(),
-            numbers: BTreeMap::new(),
-            ranges: Vec::new(),
-            addresses: Vec::new(),
-            targets: BTreeMap::new(),
-            selected: RefCell::default(),
-        };
-        let namespace = |resident: &Resident<'a>| resident.pod.name.namespace();
-        for residents in residents.chunk_by(|a, b| namespace(a) == namespace(b)) {
-            population.add_namespace(index, residents);
-        }
-        population
-    }
+/// All pods, numbered by identity.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Population {
+    identities: LabelIndex,
+    /// Pods of each identity.
+    pods: Vec<usize>,
+    /// How many identities have any.
+    inhabited: usize,
+    namespaces: LabelIndex,
+    numbers: BTreeMap<NamespaceName, u32>,
+    spaces: Vec<Space>,
+    selections: Vec<Selection>,
+    known: BTreeMap<(Scope, Selector), SelectionId>,
+    /// Selections that mean more than before.
+    grown: BTreeSet<SelectionId>,
+}
 
-    fn add_namespace(&mut self, index: &'a Index, residents: &'a [Resident<'a>]) {
-        let Some(first) = residents.first() else { return };
-        let namespace = first.pod.name.namespace();
-        let labels = index.namespace_labels(namespace);
-        // The label that every Namespace has, also where the object is not known.
-        let name = labels.is_none().then_some((NAME_LABEL, namespace.as_str()));
-        let number = self.namespaces.push(labels.into_iter().flat_map(pairs).chain(name));
-        self.numbers.insert(namespace, number);
-        let start = self.identities.len() as u32;
-        let mut numbered: BTreeMap<&Labels, u32> = BTreeMap::new();
-        for resident in residents {
-            let labels = &resident.pod.labels;
-            let identity = *numbered.entry(labels).or_insert_with(|| self.identities.push(pairs(labels)));
-            self.addresses.extend(resident.addresses.iter().map(|address| (*address, identity)));
-            self.add_targets(resident, identity);
-        }
-        self.ranges.push(start..self.identities.len() as u32);
-    }
-
-    fn add_targets(&mut self, resident: &'a Resident<'a>, identity: u32) {
-        let pod = resident.pod;
-        for port in &pod.ports {
-            // Of several ports with one name and protocol only the one that the name stands for.
-            if pod.named_port(&port.name, port.protocol) == Some(port.port) {
-                let target = Target { identity, addresses: &resident.addresses, port: port.port };
-                self.targets.entry((&port.name, port.protocol)).or_default().push(target);
+impl Population {
+    /// Takes a pod, and returns its identity.
+    pub(super) fn enter(&mut self, index: &Index, namespace: &NamespaceName, labels: &Labels) -> u32 {
+        let number = self.number(index, namespace);
+        let Some(space) = self.spaces.get_mut(number as usize) else { return u32::MAX };
+        let identity = match space.identities.get(labels) {
+            Some(identity) => *identity,
+            None => {
+                let identity = self.identities.push(labels);
+                self.pods.push(0);
+                space.identities.insert(Arc::new(labels.clone()), identity);
+                space.members.insert(identity);
+                for (id, selection) in self.selections.iter_mut().enumerate() {
+                    if selection.scope.holds(space) && selection.pods.matches(labels) {
+                        selection.members.insert(identity);
+                        self.grown.insert(id);
+                    }
+                }
+                identity
             }
+        };
+        if let Some(pods) = self.pods.get_mut(identity as usize) {
+            self.inhabited += usize::from(*pods == 0);
+            *pods += 1;
+        }
+        identity
+    }
+
+    /// Gives a pod up.
+    pub(super) fn leave(&mut self, identity: u32) {
+        if let Some(pods) = self.pods.get_mut(identity as usize).filter(|pods| **pods > 0) {
+            *pods -= 1;
+            self.inhabited -= usize::from(*pods == 0);
         }
     }
 
-    /// Every address of a pod, with the pod's identity.
-    pub(super) fn addresses(&self) -> &[(IpAddr, u32)] {
-        &self.addresses
+    /// Whether so many identities have no pod that it is time to number them anew.
+    pub(super) fn is_worn(&self) -> bool {
+        self.pods.len() > 2 * self.inhabited + FEW
     }
 
-    /// The pods that have a port of this name.
-    pub(super) fn targets(&self, name: &'a str, protocol: Protocol) -> &[Target<'a>] {
-        self.targets.get(&(name, protocol)).map_or(&[], Vec::as_slice)
+    /// Whether a namespace has other labels now than those it is known by.
+    pub(super) fn is_relabelled(&self, index: &Index, namespace: &NamespaceName) -> bool {
+        let space = self.numbers.get(namespace).and_then(|number| self.spaces.get(*number as usize));
+        space.is_some_and(|space| space.labels != labels_of(index, namespace))
     }
 
-    /// No identity.
-    pub(super) fn nobody(&self) -> Members {
-        Members::none(self.identities.len())
+    fn number(&mut self, index: &Index, namespace: &NamespaceName) -> u32 {
+        if let Some(number) = self.numbers.get(namespace) {
+            return *number;
+        }
+        let labels = labels_of(index, namespace);
+        let number = self.namespaces.push(&labels);
+        self.numbers.insert(namespace.clone(), number);
+        let (identities, members) = (BTreeMap::new(), Members::default());
+        self.spaces.push(Space { name: namespace.clone(), labels, identities, members });
+        number
     }
 
     /// The identities that a peer means. Asked once, it is known from then on.
-    pub(super) fn select(&self, scope: Scope<'a>, pods: &'a Selector) -> Rc<Members> {
-        if let Some(known) = self.selected.borrow().get(&(scope, pods)) {
-            return Rc::clone(known);
+    pub(super) fn select(&mut self, scope: &Scope, pods: &Selector) -> SelectionId {
+        let key = (scope.clone(), pods.clone());
+        if let Some(known) = self.known.get(&key) {
+            return *known;
         }
-        let members = Rc::new(self.identities.select(pods, self.in_scope(scope)));
-        self.selected.borrow_mut().insert((scope, pods), Rc::clone(&members));
-        members
+        let members = self.identities.select(pods, self.in_scope(scope));
+        let id = self.selections.len();
+        self.selections.push(Selection { scope: key.0.clone(), pods: key.1.clone(), members });
+        self.known.insert(key, id);
+        id
     }
 
-    fn in_scope(&self, scope: Scope<'_>) -> Members {
-        let mut identities = self.nobody();
-        let mut take = |namespace: u32| {
-            self.ranges[namespace as usize].clone().for_each(|identity| identities.insert(identity));
-        };
+    /// What was selected.
+    pub(super) fn members(&self, id: SelectionId) -> Option<&Members> {
+        self.selections.get(id).map(|selection| &selection.members)
+    }
+
+    /// Selections that mean more than when this was asked last.
+    pub(super) fn take_grown(&mut self) -> BTreeSet<SelectionId> {
+        std::mem::take(&mut self.grown)
+    }
+
+    /// Forgets all selections but these, and returns where each of them is then.
+    pub(super) fn keep_selections(&mut self, used: &BTreeSet<SelectionId>) -> BTreeMap<SelectionId, SelectionId> {
+        let all = std::mem::take(&mut self.selections).into_iter().enumerate();
+        let kept: Vec<(SelectionId, Selection)> = all.filter(|(id, _)| used.contains(id)).collect();
+        let moved = kept.iter().enumerate().map(|(now, (before, _))| (*before, now)).collect();
+        self.selections = kept.into_iter().map(|(_, selection)| selection).collect();
+        let key = |(id, one): (usize, &Selection)| ((one.scope.clone(), one.pods.clone()), id);
+        self.known = self.selections.iter().enumerate().map(key).collect();
+        moved
+    }
+
+    /// How many selections are known.
+    pub(super) fn selections(&self) -> usize {
+        self.selections.len()
+    }
+
+    fn in_scope(&self, scope: &Scope) -> Members {
         match scope {
-            Scope::Own(namespace) => self.numbers.get(namespace).into_iter().for_each(|number| take(*number)),
+            Scope::Own(namespace) => {
+                let space = self.numbers.get(namespace).and_then(|number| self.spaces.get(*number as usize));
+                space.map(|space| space.members.clone()).unwrap_or_default()
+            }
+            Scope::Labelled(selector) if selector.requirements().is_empty() => self.identities.all(),
             Scope::Labelled(selector) => {
-                self.namespaces.select(selector, self.namespaces.all()).iter().for_each(take);
+                let mut identities = Members::default();
+                for number in self.namespaces.select(selector, self.namespaces.all()).iter() {
+                    self.spaces.get(number as usize).iter().for_each(|space| identities.unite(&space.members));
+                }
+                identities
             }
         }
-        identities
     }
+}
+
+impl Scope {
+    fn holds(&self, space: &Space) -> bool {
+        match self {
+            Scope::Own(namespace) => *namespace == space.name,
+            Scope::Labelled(selector) => selector.matches(&space.labels),
+        }
+    }
+}
+
+/// The labels of a namespace; of one without an object the one that every Namespace has.
+fn labels_of(index: &Index, namespace: &NamespaceName) -> Labels {
+    let unknown = || Labels::from([(NAME_LABEL.to_owned(), namespace.as_str().to_owned())]);
+    index.namespace_labels(namespace).cloned().unwrap_or_else(unknown)
 }

@@ -59,6 +59,8 @@ impl Rules {
 pub struct RulesBuilder {
     any: Ports,
     by_identity: HashMap<Identity, Ports, Seeded>,
+    /// Each of them allowed one set of ports, as far as nothing else is said of them.
+    alike: Vec<(Vec<Identity>, Ports)>,
     by_address: HashMap<IpAddr, Ports, Seeded>,
     blocks: Vec<Block>,
 }
@@ -70,6 +72,7 @@ impl RulesBuilder {
         Self {
             any: Ports::none(),
             by_identity: HashMap::with_hasher(seeded(seed)),
+            alike: Vec::new(),
             by_address: HashMap::with_hasher(seeded(seed)),
             blocks: Vec::new(),
         }
@@ -86,6 +89,15 @@ impl RulesBuilder {
     #[must_use]
     pub fn identity(mut self, identity: Identity, ports: &Ports) -> Self {
         add(&mut self.by_identity, identity, ports);
+        self
+    }
+
+    /// Allows `ports` with the pods of all of `identities`. Costs less than to give them one by one.
+    #[must_use]
+    pub fn identities(mut self, identities: impl IntoIterator<Item = Identity>, ports: &Ports) -> Self {
+        if !ports.is_none() {
+            self.alike.push((identities.into_iter().collect(), ports.clone()));
+        }
         self
     }
 
@@ -106,20 +118,49 @@ impl RulesBuilder {
     /// Makes them rules.
     #[must_use]
     pub fn build(self) -> Rules {
-        let Self { any, by_identity, by_address, blocks } = self;
-        let distinct: BTreeSet<&Ports> = by_identity.values().chain(by_address.values()).collect();
+        let Self { any, mut by_identity, alike, by_address, blocks } = self;
+        let alike = apart(alike, &mut by_identity);
+        let given = by_identity.values().chain(by_address.values()).chain(alike.iter().map(|(_, ports)| ports));
+        let distinct: BTreeSet<&Ports> = given.collect();
         let sets: Vec<Ports> = distinct.into_iter().cloned().collect();
-        let (by_identity, by_address) = (by_set(by_identity, &sets), by_set(by_address, &sets));
+        let (mut by_identity, by_address) = (by_set(by_identity, &sets), by_set(by_address, &sets));
+        by_identity.reserve(alike.iter().map(|(identities, _)| identities.len()).sum());
+        for (identities, ports) in alike {
+            let Some(set) = position(&sets, &ports) else { continue };
+            by_identity.extend(identities.into_iter().map(|identity| (identity, set)));
+        }
         Rules { any, sets: sets.into(), by_identity, by_address, by_block: resolve(&blocks) }
     }
+}
+
+/// Those of `alike` whose identities are in no other and not in `by_identity`; the others go there.
+fn apart(
+    alike: Vec<(Vec<Identity>, Ports)>,
+    by_identity: &mut HashMap<Identity, Ports, Seeded>,
+) -> Vec<(Vec<Identity>, Ports)> {
+    let mut all: Vec<Identity> = alike.iter().flat_map(|(identities, _)| identities.iter().copied()).collect();
+    all.extend(by_identity.keys());
+    let given = all.len();
+    all.sort_unstable();
+    all.dedup();
+    if all.len() == given {
+        return alike;
+    }
+    for (identities, ports) in alike {
+        identities.into_iter().for_each(|identity| add(by_identity, identity, &ports));
+    }
+    Vec::new()
+}
+
+fn position(sets: &[Ports], ports: &Ports) -> Option<Set> {
+    sets.binary_search(ports).ok().and_then(|position| Set::try_from(position).ok())
 }
 
 /// The same map with the position of each value in `sets`, which has them all. More than 2^32 would not fit in memory.
 fn by_set<K: core::hash::Hash + Eq>(map: HashMap<K, Ports, Seeded>, sets: &[Ports]) -> HashMap<K, Set, Seeded> {
     let hasher = *map.hasher();
     let mut by_set = HashMap::with_capacity_and_hasher(map.len(), hasher);
-    let position = |ports: &Ports| sets.binary_search(ports).ok().and_then(|position| Set::try_from(position).ok());
-    by_set.extend(map.into_iter().filter_map(|(key, ports)| Some((key, position(&ports)?))));
+    by_set.extend(map.into_iter().filter_map(|(key, ports)| Some((key, position(sets, &ports)?))));
     by_set
 }
 
