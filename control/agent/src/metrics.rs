@@ -23,7 +23,7 @@ use crate::uplink::Uplink;
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Of a worker's and a port's counters, those that go up and down.
-const GAUGES: [&str; 3] = ["pool_frames", "frames_held", "parked"];
+const GAUGES: [&str; 4] = ["pool_frames", "frames_held", "parked", "longest_pause_us"];
 
 /// Everything that is exported, read at one time.
 #[derive(Debug)]

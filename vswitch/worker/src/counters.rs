@@ -65,6 +65,10 @@ block! {
         super_frames_joined,
         /// Free frames in the worker's own pool.
         pool_frames,
+        /// Microseconds of the longest time that it did not look at its ports while awake, of the last ten to twenty seconds.
+        longest_pause_us,
+        /// Such times of a millisecond and more.
+        long_pauses,
     }
 }
 

@@ -26,6 +26,7 @@ mod join;
 #[cfg(feature = "loom")]
 mod modelled;
 mod parked;
+mod pauses;
 mod ports;
 #[cfg_attr(feature = "loom", allow(dead_code, reason = "`modelled` stands in for it"))]
 mod sleep;

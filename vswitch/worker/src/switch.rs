@@ -282,6 +282,7 @@ pub(crate) fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
     loop {
         // Reading the clock costs as much as looking at an idle port or two: turns that find nothing share a reading.
         let time = now();
+        worker.looks(time);
         let mut turn = worker.turn(time);
         let mut turns = 1;
         while turns < TURNS_A_READING && !(turn.worked || turn.waiting || turn.stopped) {
@@ -293,8 +294,12 @@ pub(crate) fn run(mut worker: Worker, mut idle: Idle, door: &Door) -> Handoff {
         }
         match idle.after(turn.worked, turn.waiting, time) {
             Next::Spin => std::hint::spin_loop(),
-            Next::Yield => yield_now(),
+            Next::Yield => {
+                worker.rests();
+                yield_now();
+            }
             Next::Sleep(limit) => {
+                worker.rests();
                 door.going_to_sleep();
                 let turn = worker.turn(now());
                 if turn.stopped {

@@ -12,6 +12,7 @@ use crate::command::{Command, Door};
 use crate::counters::{LoopSnapshot, PortCounters, WorkerCounters};
 use crate::handoff::Handoff;
 use crate::parked::Parked;
+use crate::pauses::Pauses;
 use crate::ports::{Owned, Ports};
 use crate::transmit::{Out, Outcome, Outcomes};
 use crate::wanted::Wanted;
@@ -70,6 +71,7 @@ pub struct Worker {
     doors: Arc<[Door]>,
     counts: Counts,
     looped: LoopSnapshot,
+    pauses: Pauses,
     counters: Arc<WorkerCounters>,
     wanted: Arc<Wanted>,
 }
@@ -93,6 +95,7 @@ impl Worker {
             doors,
             counts: Counts::new(),
             looped: LoopSnapshot::default(),
+            pauses: Pauses::new(),
             counters,
             wanted,
         }
@@ -139,6 +142,18 @@ impl Worker {
         if let Some(door) = self.doors.get(usize::from(self.id.0)) {
             sleep(door.bell(), self.ports.owned.iter().filter_map(|owned| owned.port.socket()), limit);
         }
+    }
+
+    /// The next turn begins now.
+    #[inline]
+    pub(crate) fn looks(&mut self, now: Time) {
+        self.pauses.look(now, &mut self.looped);
+    }
+
+    /// The next turn begins when there is something to do, or others have had the core.
+    #[inline]
+    pub(crate) fn rests(&mut self) {
+        self.pauses.rest();
     }
 
     /// Before it sleeps a worker has the time to ask what the kernel counted on all ports, also on quiet ones.

@@ -113,7 +113,9 @@ fn a_node_whose_objects_are_away_forwards_as_before() {
     assert!(ping(&rebooted.node.netns, &rebooted.address));
     let late = Pod::new("late");
     let addresses = rebooted.node.add(&late);
-    assert!(ping(&rebooted.friend.netns, addresses[0]), "a pod that comes now is attached");
+    assert!(ping(&rebooted.node.netns, addresses[0]), "a pod that comes now is attached");
+    // Its labels are not known, so that policies may be meant for it.
+    assert!(!ping(&rebooted.friend.netns, addresses[0]), "it is shut to all others");
     let (_, metrics) = rebooted.node.get("/metrics");
     assert!(metrics.lines().any(|line| line == "sluice_objects_current 0.0"), "{metrics}");
 
