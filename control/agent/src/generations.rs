@@ -8,8 +8,8 @@ use std::time::{Instant, SystemTime};
 
 use ipnet::IpNet;
 use sluice_model::{
-    Attachment, CompileError, ContainerId, Fault, HealthCheck, HostPort, Inputs, Key, Kind, NameError, Node, NodeName,
-    Object, PodName, compile,
+    Attachment, CompileError, Compiler, ContainerId, Fault, HealthCheck, HostPort, Inputs, Key, Kind, NameError, Node,
+    NodeName, Object, PodName, compile,
 };
 use sluice_tables::{PodPolicy, PortId, RulesBuilder, Tables, TablesBuilder, TablesError, WorkerId};
 use sluice_wire::MacAddr;
@@ -193,9 +193,6 @@ impl Generations {
         if inner.surroundings == surroundings {
             return false;
         }
-        if inner.surroundings.addresses != surroundings.addresses {
-            inner.compilation.forget();
-        }
         if !inner.surroundings.decides_as(&surroundings) {
             inner.decisions = None;
         }
@@ -212,16 +209,14 @@ impl Generations {
     /// What is wrong between the objects and with their use on this node.
     pub(crate) fn faults(&self) -> Vec<Fault> {
         let inner = self.lock();
-        let between = inner.objects.index().map(|index| index.faults()).unwrap_or_default();
-        let compiled = inner.compilation.compiled().into_iter().flat_map(|compiled| compiled.faults().cloned());
-        let mut faults: Vec<Fault> = between.into_iter().chain(compiled).collect();
+        let mut faults = inner.compilation.compiled().map(Compiler::faults).unwrap_or_default();
         faults.dedup();
         faults
     }
 
     /// Health checks of Services that the node is to answer.
     pub(crate) fn health_checks(&self) -> Vec<HealthCheck> {
-        self.lock().compilation.compiled().map(|compiled| compiled.health_checks.clone()).unwrap_or_default()
+        self.lock().compilation.compiled().map(|compiled| compiled.health_checks().to_vec()).unwrap_or_default()
     }
 
     /// What is in force of the objects, in numbers.
@@ -229,8 +224,8 @@ impl Generations {
         let inner = self.lock();
         let compiled = inner.compilation.compiled();
         ObjectCounts {
-            services: compiled.map_or(0, |compiled| compiled.services.iter().len()),
-            peers: compiled.map_or(0, |compiled| compiled.peers.len()),
+            services: compiled.map_or(0, |compiled| compiled.services().iter().len()),
+            peers: compiled.map_or(0, |compiled| compiled.peers().len()),
             policies: inner.objects.index().map_or(0, |index| index.count(Kind::NetworkPolicy)),
         }
     }
@@ -278,7 +273,7 @@ impl Generations {
             attached.iter().map(|one| self.attachment(one, &worker_for)).collect::<Result<_, _>>()?;
         let addresses = attachments.iter().flat_map(|attachment| attachment.addresses.iter().copied());
         let node = with_networks_of(inner.node.clone(), addresses);
-        if let Some(index) = inner.objects.index() {
+        if let Some(index) = inner.objects.index_mut() {
             let wanted = compiled::For {
                 node: &node,
                 addresses: &inner.surroundings.addresses,
@@ -307,15 +302,13 @@ impl Generations {
         };
         inputs.policies = &shut;
         if let Some(compiled) = inner.compilation.compiled() {
-            inputs.services = Arc::clone(&compiled.services);
+            inputs.services = Arc::clone(compiled.services());
             if let Some(uplink) = inputs.uplinks.first() {
-                inputs.peers = &compiled.peers;
+                inputs.peers = compiled.peers();
                 inputs.tunnel = self.network.tunnel(&node, self.shape.path_mtu, uplink.path_mtu);
             }
-            if let Some(policies) = compiled.policies() {
-                inputs.identities = Arc::clone(&policies.identities);
-                inputs.policies = &policies.by_port;
-            }
+            inputs.identities = Arc::clone(compiled.identities());
+            inputs.policies = compiled.policies();
         }
         let tables = compile(&inputs)?;
         inner.attached = attachments;
@@ -354,9 +347,8 @@ fn shut(seed: u64) -> PodPolicy {
 }
 
 impl Inner {
-    /// What was compiled does not hold any more.
+    /// What was decided does not hold any more.
     fn changed(&mut self) {
-        self.compilation.forget();
         self.stale = true;
         self.decisions = None;
     }

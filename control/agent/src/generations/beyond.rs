@@ -1,5 +1,6 @@
 //! What lies beyond the node, as the objects in force and the kernel say.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -14,7 +15,7 @@ impl Generations {
         let inner = self.lock();
         let live = &inner.surroundings.addresses;
         let compiled = inner.compilation.compiled();
-        let served = compiled.iter().flat_map(|compiled| compiled.services.node_port_addresses());
+        let served = compiled.iter().flat_map(|compiled| compiled.services().node_port_addresses());
         served.filter(|address| live.contains(address)).collect()
     }
 
@@ -32,15 +33,14 @@ impl Generations {
         let Some(compiled) = inner.compilation.compiled() else { return Vec::new() };
         let own = inner.node.all_addresses(&inner.surroundings.addresses);
         // Another node serves the Service at its own address itself, and is more than that to this one; and so is a router.
-        let others = |address: &IpAddr| {
-            inner.surroundings.routers.contains(address)
-                || compiled.peers.iter().any(|peer| peer.addresses.contains(address))
-        };
-        let mut networks = compiled.services.service_cidrs().to_vec();
-        let frontends = compiled.services.frontends().map(|(key, ..)| key.address);
-        networks.extend(frontends.filter(|address| !own.contains(address) && !others(address)).map(IpNet::from));
+        let peers = compiled.peers().iter().flat_map(|peer| peer.addresses.iter().copied());
+        let others: BTreeSet<IpAddr> = peers.chain(inner.surroundings.routers.iter().copied()).collect();
+        let mut networks = compiled.services().service_cidrs().to_vec();
+        let frontends = compiled.services().frontends().map(|(key, ..)| key.address);
+        networks
+            .extend(frontends.filter(|address| !own.contains(address) && !others.contains(address)).map(IpNet::from));
         if !inner.surroundings.uplinks.is_empty() && self.network.encapsulation != Encapsulation::None {
-            networks.extend(compiled.peers.iter().flat_map(|peer| peer.pod_cidrs.iter().copied()));
+            networks.extend(compiled.peers().iter().flat_map(|peer| peer.pod_cidrs.iter().copied()));
         }
         IpNet::aggregate(&networks)
     }
@@ -48,7 +48,7 @@ impl Generations {
     /// Hosts on the uplink that packets are sure to be sent to: other nodes and routers.
     pub(crate) fn hosts_beyond(&self) -> Vec<IpAddr> {
         let inner = self.lock();
-        let peers = inner.compilation.compiled().into_iter().flat_map(|compiled| &compiled.peers);
+        let peers = inner.compilation.compiled().into_iter().flat_map(|compiled| compiled.peers());
         peers.map(|peer| peer.tunnel).chain(inner.surroundings.routers.iter().copied()).collect()
     }
 }

@@ -81,6 +81,14 @@ impl InForce {
         }
     }
 
+    /// The same, to be compiled.
+    pub(super) fn index_mut(&mut self) -> Option<&mut Index> {
+        match &mut self.last_good {
+            Some((index, _)) => Some(index),
+            None => self.synced.then_some(&mut self.incoming),
+        }
+    }
+
     /// Where they come from.
     pub(super) fn standing(&self) -> Standing {
         match &self.last_good {
