@@ -113,6 +113,7 @@ impl Cluster {
         Pod {
             name: name.expect("a name"),
             uid: Some(format!("6f9619ff-8b86-d011-b42d-{number:012x}")),
+            created: sluice_model::Timestamp::parse("2026-11-22T10:00:00Z"),
             labels,
             node: Some(node_name(node)),
             host_network: false,

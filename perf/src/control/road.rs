@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use sluice_model::{
-    Attachment, ContainerId, Family, HostPort, Index, Inputs, KnownServices, Node, Object, PeersConfig, ServicesConfig,
-    UplinkPort, compile, compile_peers, compile_policies, health_checks, masquerade,
+    Attachment, Compiler, ContainerId, Family, HostPort, Index, Inputs, Node, Object, PeersConfig, ServicesConfig,
+    Setting, UplinkPort, compile, masquerade,
 };
 use sluice_tables::{Encapsulation, Hop, PortId, Tables, Tunnel, Underlay, UnderlayBuilder, WorkerId, tunnel_mac};
 use sluice_wire::MacAddr;
@@ -19,7 +19,7 @@ const SEED: u64 = 7;
 #[derive(Debug)]
 pub(super) struct Road {
     index: Index,
-    known: KnownServices,
+    compiler: Compiler,
     node: Node,
     host: HostPort,
     uplinks: Vec<UplinkPort>,
@@ -41,7 +41,7 @@ impl Road {
             UnderlayBuilder::new(SEED).route("172.16.0.0/12".parse().expect("a network"), Hop::OnLink).build();
         Road {
             index: Index::new(),
-            known: KnownServices::default(),
+            compiler: Compiler::new(),
             node,
             host: HostPort { port: PortId(0), worker: WorkerId(0), mac, path_mtu: 1450, max_l3_len: 65_000 },
             uplinks: vec![uplink],
@@ -65,11 +65,10 @@ impl Road {
     /// Makes a generation of what was applied.
     pub(super) fn publish(&mut self) -> Result<()> {
         let config = ServicesConfig::default();
-        let (services, _faults) = self.known.compile(&self.index, &self.node, &config, SEED);
-        let of_peers = PeersConfig { family: Family::V4, service_cidrs: Vec::new(), node_addresses: Vec::new() };
-        let peers = compile_peers(&self.index, &self.node, &of_peers);
-        let _checks = health_checks(&self.index, &self.node, &config);
-        let policies = compile_policies(&self.index, &self.node.name, &self.attachments, SEED);
+        let peers = PeersConfig { family: Family::V4, service_cidrs: Vec::new(), node_addresses: Vec::new() };
+        let (node, attachments) = (&self.node, &self.attachments[..]);
+        let setting = Setting { node, attachments, services: &config, peers: &peers, seed: SEED };
+        self.compiler.compile(&mut self.index, &setting);
         self.last += 1;
         let mut inputs = Inputs::new(self.last, SEED, &self.node);
         inputs.host = Some(&self.host);
@@ -77,10 +76,10 @@ impl Road {
         inputs.uplinks = &self.uplinks;
         inputs.underlay = Arc::clone(&self.underlay);
         inputs.masquerade = masquerade(&self.node, config.masquerade_ports, Vec::new(), true);
-        inputs.services = Arc::new(services);
-        inputs.identities = policies.identities;
-        inputs.policies = &policies.by_port;
-        inputs.peers = &peers.peers;
+        inputs.services = Arc::clone(self.compiler.services());
+        inputs.identities = Arc::clone(self.compiler.identities());
+        inputs.policies = self.compiler.policies();
+        inputs.peers = self.compiler.peers();
         inputs.tunnel = Some(tunnel(&self.node));
         let tables = Arc::new(compile(&inputs)?);
         self.published.swap(0, 1);
