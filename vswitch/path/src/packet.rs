@@ -86,11 +86,11 @@ impl<'f> Packet<'f> {
         &mut self.room[self.start..self.start + self.head_len]
     }
 
-    /// `N` bytes of the room from `before` bytes in front of the packet on, whether they are the packet's or not; `None` where the
-    /// room has not as many.
+    /// `N` bytes of the room from `at` bytes behind the packet's begin on, whether they are the packet's or not; `None` where the room
+    /// has not as many.
     #[inline(always)]
-    pub(crate) fn room_from<const N: usize>(&mut self, before: usize) -> Option<&mut [u8; N]> {
-        self.room.get_mut(self.start.checked_sub(before)?..)?.first_chunk_mut()
+    pub(crate) fn room_from<const N: usize>(&mut self, at: usize) -> Option<&mut [u8; N]> {
+        self.room.get_mut(self.start..)?.get_mut(at..)?.first_chunk_mut()
     }
 
     /// Where the packet's bytes begin in the room. A reply may begin elsewhere than its request did.

@@ -12,6 +12,7 @@
 //! answered. `tests/whole` runs every packet both ways and compares.
 
 mod lane;
+mod outer;
 mod pattern;
 mod patterns;
 mod plain;
@@ -90,9 +91,9 @@ pub(crate) fn meet(
 #[cold]
 #[inline(never)]
 fn learn(patterns: &mut Patterns, packet: &mut Packet<'_>, plain: &Plain, known: &Known<'_>, lane: &Lane<'_>) {
-    let whence = patterns.whence(packet);
+    let whence = patterns.whence(packet, plain);
     let Some(mark) = known.bookmark(plain.segment()) else { return };
-    let Some(frame) = packet.room_from::<READ>(0) else { return };
+    let Some(frame) = packet.room_from::<READ>(plain.inner.into()) else { return };
     let pattern = Pattern::of(whence, frame, plain, known, mark, lane);
     patterns.keep(&Words::of(frame), pattern);
 }
@@ -117,7 +118,6 @@ pub(crate) fn take(
         return false;
     }
     if let Some(patterns) = patterns
-        && plain.inner == 0
         && patterns.learn()
     {
         learn(patterns, packet, plain, &known, &lane);

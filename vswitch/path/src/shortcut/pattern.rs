@@ -18,7 +18,7 @@ use crate::{Checksum, Packet, Verdict, encapsulate};
 pub(super) const READ: usize = 14 + 20 + 20;
 
 /// Of bytes 20 to 23, those that have to be the same: the fragment field but for "don't fragment", and the protocol.
-const IP_MASK: u32 = u32::from_le_bytes([0xbf, 0xff, 0, 0xff]);
+pub(super) const IP_MASK: u32 = u32::from_le_bytes([0xbf, 0xff, 0, 0xff]);
 /// Of bytes 44 to 47, the TCP header's length and its flags but for PSH, ECE and CWR.
 const TCP_MASK: u32 = u32::from_le_bytes([0, 0, 0xf0, 0x37]);
 
@@ -121,6 +121,7 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
     pub(super) translated: u64,
     pub(super) encapsulated: u64,
+    pub(super) decapsulated: u64,
 }
 
 /// Under which tables, and when.
@@ -238,32 +239,34 @@ impl Pattern {
         differs == 0
     }
 
-    /// Sends a packet that fits on its way. False, with nothing changed, if there is something special about it after all, or its
-    /// connection is not what it was.
+    /// Sends a packet that fits on its way, whose Ethernet header is `AT` bytes in. False, with nothing changed, if there is something
+    /// special about it after all, or its connection is not what it was.
     #[inline(always)]
-    pub(super) fn send(&self, with: &With<'_>, packet: &mut Packet<'_>, tally: &mut Tally) -> bool {
+    pub(super) fn send<const AT: usize>(&self, with: &With<'_>, packet: &mut Packet<'_>, tally: &mut Tally) -> bool {
         match (self.tcp_mask != 0, !self.tunnelled) {
-            (true, true) => self.send_as::<TCP, false>(with, packet, tally),
-            (true, false) => self.send_as::<TCP, true>(with, packet, tally),
-            (false, true) => self.send_as::<UDP, false>(with, packet, tally),
-            (false, false) => self.send_as::<UDP, true>(with, packet, tally),
+            (true, true) => self.send_as::<AT, TCP, false>(with, packet, tally),
+            (false, true) => self.send_as::<AT, UDP, false>(with, packet, tally),
+            // Nothing goes from one tunnel into another.
+            (_, false) if AT != 0 => false,
+            (true, false) => self.send_as::<AT, TCP, true>(with, packet, tally),
+            (false, false) => self.send_as::<AT, UDP, true>(with, packet, tally),
         }
     }
 
     /// The same for a protocol, told by where its checksum is, and into a tunnel or not.
     #[inline(always)]
-    fn send_as<const CHECKSUM: usize, const TUNNEL: bool>(
+    fn send_as<const AT: usize, const CHECKSUM: usize, const TUNNEL: bool>(
         &self,
         with: &With<'_>,
         packet: &mut Packet<'_>,
         tally: &mut Tally,
     ) -> bool {
         let (start, head_len, total_len) = (packet.start(), packet.head_len(), packet.total_len());
-        let Some(frame) = packet.room_from::<READ>(0) else { return false };
+        let Some(frame) = packet.room_from::<READ>(AT) else { return false };
         let length = u16::from_le_bytes(bytes(frame, 16));
         let ip_len = length.swap_bytes();
-        let fits = usize::from(ip_len) + 14 == total_len
-            && head_len >= usize::from(self.least)
+        let fits = usize::from(ip_len) + 14 + AT == total_len
+            && head_len >= usize::from(self.least) + AT
             && ip_len <= self.longest
             && frame[22] > 1;
         if !fits || !self.has_right_checksum(frame) {
@@ -280,7 +283,7 @@ impl Pattern {
             return false;
         }
         let partial = self.write::<CHECKSUM>(frame, length, tally);
-        tally.bytes += total_len as u64;
+        tally.bytes += (total_len - AT) as u64;
         if TUNNEL {
             tally.bytes += Wrapping::INNER as u64;
             tally.encapsulated += 1;
@@ -290,6 +293,10 @@ impl Pattern {
         } else {
             put(frame, 0, self.to[0].to_ne_bytes());
             put(frame, 6, self.to[1].to_ne_bytes());
+        }
+        if AT != 0 {
+            tally.decapsulated += 1;
+            packet.strip(AT);
         }
         packet.cut(None);
         packet.decide(self.verdicts[usize::from(partial)]);

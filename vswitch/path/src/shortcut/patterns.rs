@@ -5,8 +5,10 @@
 
 use core::fmt;
 
-use sluice_tables::Tables;
+use sluice_tables::{PortKind, Tables};
 
+use super::Plain;
+use super::outer::{OUTER, Outer};
 use super::pattern::{Pattern, READ, Tally, With, Words};
 use crate::random::spread;
 use crate::{Counts, Packet};
@@ -24,10 +26,12 @@ const TRIED: u32 = 64;
 pub(crate) struct Patterns {
     sets: Box<[[Pattern; WAYS]; SETS]>,
     /// Secret, so that nobody outside can choose what shares a set.
-    factors: [u64; 2],
+    factor: u64,
     /// Numbers of the tables that patterns are made under, and how often they have changed.
     tables: Option<[u64; 2]>,
     since: u64,
+    /// What packets begin with that come out of a tunnel.
+    outer: Option<Outer>,
     /// The way that the next pattern takes where none is free.
     turn: usize,
     worth: Worth,
@@ -43,19 +47,21 @@ struct Worth {
     waited: u32,
 }
 
-/// Bits of a pattern's `whence` for the port.
-const PORT_BITS: u32 = 16;
+/// In a pattern's `whence`, how often the tables had changed; below it the port, or of what came out of a tunnel the outer source address
+/// and this bit.
+const SINCE: u64 = 1 << 40;
+const FROM_TUNNEL: u64 = 1 << 32;
 
 impl Patterns {
     pub(crate) fn new(seed: u64) -> Self {
         // A vector first: as an array they would lie on the stack before they are moved.
         let sets = vec![[Pattern::NONE; WAYS]; SETS].into_boxed_slice();
-        let factors = [spread(seed) | 1, spread(!seed) | 1];
         Self {
             sets: sets.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for")),
-            factors,
+            factor: spread(seed) | 1,
             tables: None,
             since: 0,
+            outer: None,
             turn: 0,
             worth: Worth { having: true, asked: 0, met: 0, waited: 0 },
         }
@@ -67,8 +73,16 @@ impl Patterns {
         let numbers = Some([tables.generation(), tables.decisions()]);
         if numbers != self.tables {
             self.tables = numbers;
-            self.since += 1 << PORT_BITS;
+            self.outer = Outer::of(tables);
+            self.begin_anew();
         }
+    }
+
+    fn begin_anew(&mut self) {
+        self.since = self.since.checked_add(SINCE).unwrap_or_else(|| {
+            self.sets.fill([Pattern::NONE; WAYS]);
+            SINCE
+        });
     }
 
     /// Whether the next group of packets is to use patterns.
@@ -99,44 +113,81 @@ impl Patterns {
 
     #[inline(always)]
     fn set(&self, words: &Words) -> usize {
-        let [one, other] = self.factors;
-        let mixed = words.addresses.wrapping_mul(one) ^ u64::from(words.ports).wrapping_mul(other);
+        // The ports lie over the upper half of the source address, which is the same for all pods of a node.
+        let mixed = (words.addresses ^ u64::from(words.ports)).wrapping_mul(self.factor);
         (mixed >> (64 - SETS.trailing_zeros())) as usize
     }
 
     /// Sends packets on their way until one meets no pattern; that is as it was. Returns how many there were before it.
-    ///
-    /// A function of its own: it is so short that all it needs stays in registers.
-    #[inline(never)]
+    #[inline]
     pub(super) fn send(&self, with: &With<'_>, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
+        let Some(first) = packets.first() else { return 0 };
+        let kind = with.tables.face(first.port()).map(|face| face.kind);
+        let Some(outer) = self.outer.as_ref().filter(|_| kind == Some(PortKind::Uplink)) else {
+            return self.send_plain(with, packets, tally);
+        };
+        self.send_from_tunnel(with, outer, packets, tally)
+    }
+
+    /// Those that come as they are. A function of its own: it is so short that nearly all it needs stays in registers.
+    #[inline(never)]
+    fn send_plain(&self, with: &With<'_>, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
         let (mut sent, mut sum) = (0, Tally::default());
+        let send = |packet: &mut Packet<'_>, sum: &mut Tally| {
+            let whence = self.since | u64::from(packet.port().0);
+            let Some(frame) = packet.room_from::<READ>(0) else { return false };
+            let words = Words::of(frame);
+            self.meeting(&words, whence).is_some_and(|pattern| pattern.send::<0>(with, packet, sum))
+        };
         while let Some(packet) = packets.get_mut(sent)
-            && self.send_one(with, packet, &mut sum)
+            && send(packet, &mut sum)
         {
             sent += 1;
         }
-        tally.bytes += sum.bytes;
-        tally.translated += sum.translated;
-        tally.encapsulated += sum.encapsulated;
+        tally.add(&sum);
         sent
     }
 
-    #[inline(always)]
-    fn send_one(&self, with: &With<'_>, packet: &mut Packet<'_>, tally: &mut Tally) -> bool {
-        let whence = self.since | u64::from(packet.port().0);
-        let Some(frame) = packet.room_from::<READ>(0) else { return false };
-        let words = Words::of(frame);
-        for pattern in &self.sets[self.set(&words)] {
-            if pattern.is_of(&words) && pattern.fits(&words, whence) {
-                return pattern.send(with, packet, tally);
-            }
+    /// Those that come out of a tunnel.
+    #[inline(never)]
+    fn send_from_tunnel(&self, with: &With<'_>, outer: &Outer, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
+        let (mut sent, mut sum) = (0, Tally::default());
+        let port = packets.first().map(Packet::port);
+        let send = |packet: &mut Packet<'_>, sum: &mut Tally| {
+            let total_len = packet.total_len();
+            let Some(frame) = packet.room_from::<{ OUTER + READ }>(0) else { return false };
+            let (Some(before), Some(inner)) = (frame.first_chunk(), frame.last_chunk()) else { return false };
+            let Some(source) = outer.source(before, total_len) else { return false };
+            let words = Words::of(inner);
+            let whence = self.since | FROM_TUNNEL | u64::from(source);
+            self.meeting(&words, whence).is_some_and(|pattern| pattern.send::<OUTER>(with, packet, sum))
+        };
+        while let Some(packet) = packets.get_mut(sent)
+            && Some(packet.port()) == port
+            && send(packet, &mut sum)
+        {
+            sent += 1;
         }
-        false
+        tally.add(&sum);
+        sent
     }
 
-    /// What a pattern is made under whose packets come as this one has.
-    pub(super) fn whence(&self, packet: &Packet<'_>) -> u64 {
-        self.since | u64::from(packet.port().0)
+    /// The pattern that a packet has met.
+    #[inline(always)]
+    fn meeting(&self, words: &Words, whence: u64) -> Option<&Pattern> {
+        self.sets[self.set(words)].iter().find(|pattern| pattern.is_of(words) && pattern.fits(words, whence))
+    }
+
+    /// What a pattern is made under whose packets come as this one has, which is still in its tunnel.
+    pub(super) fn whence(&self, packet: &mut Packet<'_>, plain: &Plain) -> u64 {
+        let port = u64::from(packet.port().0);
+        match packet.room_from::<OUTER>(0) {
+            Some(outer) if plain.inner != 0 => {
+                let [.., a, b, c, d] = *outer.first_chunk::<30>().unwrap_or(&[0; 30]);
+                self.since | FROM_TUNNEL | u64::from(u32::from_le_bytes([a, b, c, d]))
+            }
+            _ => self.since | port,
+        }
     }
 
     /// Keeps a pattern, in the place of one for the same packets, of one that fits nothing any more, or of any.
@@ -153,6 +204,14 @@ impl Patterns {
 }
 
 impl Tally {
+    #[inline(always)]
+    fn add(&mut self, other: &Tally) {
+        self.bytes += other.bytes;
+        self.translated += other.translated;
+        self.encapsulated += other.encapsulated;
+        self.decapsulated += other.decapsulated;
+    }
+
     /// Counts what it has of so many packets.
     #[inline]
     pub(super) fn count(&self, packets: u64, counts: &mut Counts) {
@@ -162,6 +221,7 @@ impl Tally {
         counts.forwarded_bytes += self.bytes;
         counts.translated += self.translated;
         counts.encapsulated += self.encapsulated;
+        counts.decapsulated += self.decapsulated;
     }
 }
 

@@ -1,19 +1,18 @@
 //! Reading: is there nothing special about a packet?
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use sluice_connections::View;
-use sluice_tables::{Encapsulation, Face, Peer, PortId, PortKind, Tables};
+use sluice_tables::{Face, Peer, PortId, PortKind, Tables};
 use sluice_wire::{protocol, tcp};
 
+use super::outer::{OUTER, Outer};
 use crate::Packet;
 
 /// Ethernet, IPv4 without options, and as much of the transport header as both protocols have.
 const READ: usize = 14 + 20 + 8;
 /// The same with a whole TCP header.
 const READ_TCP: usize = 14 + 20 + 20;
-/// From the outer Ethernet header to the inner one: Ethernet, IPv4, UDP, VXLAN or Geneve without options.
-pub(super) const OUTER: usize = 14 + 20 + 8 + 8;
 
 /// Version and header length of a header without options.
 const NO_OPTIONS: u8 = 0x45;
@@ -56,41 +55,16 @@ impl Plain {
 pub(crate) struct Readers<'t> {
     tables: &'t Tables,
     /// Tunnels over IPv4, if there are any.
-    tunnel: Option<Tunnel>,
+    tunnel: Option<Outer>,
     /// The port that the last packet came from.
     face: Option<(PortId, &'t Face)>,
     /// The peer that the last tunnel packet was from.
     peer: Option<(Ipv4Addr, &'t Peer)>,
 }
 
-/// What a tunnel packet for this node has.
-struct Tunnel {
-    /// Destination address and UDP port.
-    local: Ipv4Addr,
-    port: u16,
-    /// MACs that the outer and the inner frame are for.
-    macs: [[u8; 6]; 2],
-    /// The tunnel's own header.
-    header: [u8; 8],
-}
-
-impl Tunnel {
-    fn of(tables: &Tables) -> Option<Self> {
-        let (tunnel, uplink) = (tables.tunnel()?, tables.uplink()?);
-        let IpAddr::V4(local) = tunnel.local else { return None };
-        let first = match tunnel.encapsulation {
-            Encapsulation::Vxlan => 0x0800_0000,
-            Encapsulation::Geneve => 0x6558,
-            Encapsulation::None => return None,
-        };
-        let header = (first << 32 | u64::from(tunnel.vni) << 8).to_be_bytes();
-        Some(Self { local, port: tunnel.port, macs: [uplink.mac.0, tunnel.mac.0], header })
-    }
-}
-
 impl<'t> Readers<'t> {
     pub(crate) fn new(tables: &'t Tables) -> Self {
-        Self { tables, tunnel: Tunnel::of(tables), face: None, peer: None }
+        Self { tables, tunnel: Outer::of(tables), face: None, peer: None }
     }
 
     /// The packet, [`Plain::SPECIAL`] if there is anything special about it.
@@ -134,25 +108,12 @@ impl<'t> Readers<'t> {
     fn read_from_tunnel(&mut self, view: &View<'_>, packet: &Packet<'_>) -> Option<Plain> {
         let head = packet.head();
         let outer = head.first_chunk::<{ OUTER + 14 }>()?;
-        let ip_len = plain_ip(outer.first_chunk()?, packet.total_len())?;
         let tunnel = self.tunnel.as_ref()?;
-        // Congestion marks go inwards, where it is not only this one that may have to be looked at.
-        let marked = outer[15] & 1 != 0;
-        let word = |at: usize| u16::from_be_bytes([outer[at], outer[at + 1]]);
-        if outer[..6] != tunnel.macs[0]
-            || outer[12..14] != [8, 0]
-            || marked
-            || outer[23] != protocol::UDP
-            || outer[30..34] != tunnel.local.octets()
-            || word(36) != tunnel.port
-            || word(38) != ip_len - 20
-            || outer[42..50] != tunnel.header
-            || outer[50..56] != tunnel.macs[1]
-            || outer[62..64] != [8, 0]
-        {
+        let from = tunnel.source(outer.first_chunk()?, packet.total_len())?;
+        if outer[50..56] != tunnel.inner || outer[62..64] != [8, 0] {
             return None;
         }
-        let from = Ipv4Addr::new(outer[26], outer[27], outer[28], outer[29]);
+        let from = Ipv4Addr::from(from.to_le_bytes());
         let peer = self.peer(from)?;
         let plain = read(view, &head[OUTER..], packet.total_len() - OUTER, OUTER as u8)?;
         let source = Ipv4Addr::from_bits((plain.addresses >> 32) as u32);
