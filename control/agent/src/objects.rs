@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use sluice_host::Netlink;
 use sluice_model::Node;
 use sluice_source::Event;
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Around};
 use crate::feed::{Arrival, Feed};
 use crate::generations::{GenerationError, Standing, with_networks_of};
 use crate::ipam::IpamError;
@@ -136,6 +135,7 @@ pub(crate) async fn follow(mut objects: Objects, agent: Arc<Agent>) {
         if agent.generations.standing() != Standing::Unknown && agent.readiness.is_unmet(Condition::Objects) {
             // Who waits for this may ask what is wrong.
             agent.renew_faults();
+            info!("the objects are in force");
             agent.readiness.met(Condition::Objects);
         }
         // A panic has been logged.
@@ -206,13 +206,11 @@ impl Agent {
 
     /// Gives the host port the node's addresses and routes, also to pods that have addresses of earlier podCIDRs. A failure makes the agent not ready until a later try.
     pub(crate) fn set_up_host_port(&self) {
-        let latest = || self.host_port_wants();
         let mut taken = None;
         let follow = |mut netlink| {
             self.host_port.follow(&mut netlink, || {
-                let wanted = latest();
-                taken = Some(wanted.clone());
-                wanted
+                let Around { node, networks, .. } = taken.insert(self.host_port_wants()).clone();
+                (node, networks)
             })
         };
         let done = Netlink::open().and_then(follow);
@@ -228,14 +226,25 @@ impl Agent {
 
     /// The same where it would have something else than last time: most changes of the objects are none of its.
     pub(crate) fn follow_host_port(&self) {
-        let same = self.host_port_has().as_ref().is_some_and(|has| *has == self.host_port_wants());
-        if !same {
-            self.set_up_host_port();
+        let beyond = self.generations.beyond();
+        if self.host_port_has().as_ref().is_some_and(|has| has.beyond == beyond) {
+            return;
         }
+        let wants = self.host_port_wants();
+        match &mut *self.host_port_has() {
+            Some(has) if (&has.node, &has.networks) == (&wants.node, &wants.networks) => {
+                has.beyond = wants.beyond;
+                return;
+            }
+            _ => {}
+        }
+        self.set_up_host_port();
     }
 
-    fn host_port_wants(&self) -> (Node, Vec<IpNet>) {
+    fn host_port_wants(&self) -> Around {
+        // First, so that what changes meanwhile is seen the next time.
+        let beyond = self.generations.beyond();
         let node = with_networks_of(self.generations.node(), self.ledger.addresses());
-        (node, self.generations.networks_beyond())
+        Around { beyond, node, networks: self.generations.networks_beyond() }
     }
 }
