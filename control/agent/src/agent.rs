@@ -53,7 +53,9 @@ pub(crate) struct Agent {
     /// The Kubernetes API, where the objects come from there; set before anything is served.
     pub(crate) api: OnceLock<Api>,
     /// What was set on the host port last; `None` when that is not sure.
-    pub(crate) host_port_has: Mutex<Option<(Node, Vec<IpNet>)>>,
+    pub(crate) host_port_has: Mutex<Option<Around>>,
+    /// For which state of what lies beyond the workers the uplink's claims were set last; `None` when that is not sure.
+    pub(crate) claimed: Mutex<Option<u64>>,
     /// DELs of a time without an agent.
     pub(crate) journal: Journal,
     /// One call at a time for an attachment.
@@ -72,6 +74,17 @@ pub(crate) struct Agent {
     pub(crate) _awake: Option<Awake>,
 }
 
+/// What the host port is set up for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Around {
+    /// The state of what lies beyond the workers, by its number.
+    pub(crate) beyond: u64,
+    /// The node, with the addresses of its pods.
+    pub(crate) node: Node,
+    /// Networks that the node reaches by the host port.
+    pub(crate) networks: Vec<IpNet>,
+}
+
 impl Agent {
     /// Publishes tables of what is attached now.
     pub(crate) fn publish(&self) -> Result<(), GenerationError> {
@@ -79,37 +92,31 @@ impl Agent {
         let made = self.generations.next(
             || self.ledger.live(),
             |port| self.dataplane.worker_for(port),
-            |tables| {
-                let detours = tables.detours();
-                let claims = self.uplink.as_ref().map(|uplink| (uplink, tables.claims()));
-                self.dataplane.publish(tables);
-                (claims, detours)
-            },
-            // Only now: what is taken can be handled.
-            |(claims, detours)| {
-                if let Some((uplink, claims)) = claims {
-                    uplink.claim(&claims);
+            |tables| self.dataplane.publish(tables),
+            // Only now: what is taken can be handled. And nobody waits for it.
+            |beyond| {
+                let tables = self.dataplane.tables();
+                let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(uplink) = &self.uplink
+                    && *claimed != Some(beyond)
+                {
+                    *claimed = uplink.claim(&tables.claims()).then_some(beyond);
                 }
-                self.detour.follow(&detours);
+                self.detour.follow(&tables.detours());
             },
         );
         self.pace().made(began, Instant::now());
         made
     }
 
-    /// Publishes tables if anything changed since the last, and has the host port follow them unless only neighbours changed, which
-    /// it knows nothing of.
+    /// Publishes tables if anything changed since the last, and has the host port follow those published last, whoever did that.
     pub(crate) fn republish(&self) {
-        if !self.generations.is_stale() {
-            return;
-        }
-        let before = self.generations.decisions();
-        if let Err(error) = self.publish() {
+        if self.generations.is_stale()
+            && let Err(error) = self.publish()
+        {
             error!(%error, "tables cannot be made; those before stay in force");
         }
-        if before.is_none() || self.generations.decisions() != before {
-            self.follow_host_port();
-        }
+        self.follow_host_port();
     }
 
     /// When the next generation may be made.
@@ -118,7 +125,7 @@ impl Agent {
     }
 
     /// What was set on the host port last.
-    pub(crate) fn host_port_has(&self) -> MutexGuard<'_, Option<(Node, Vec<IpNet>)>> {
+    pub(crate) fn host_port_has(&self) -> MutexGuard<'_, Option<Around>> {
         self.host_port_has.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

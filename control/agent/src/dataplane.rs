@@ -253,6 +253,11 @@ impl Dataplane {
         self.publisher.publish(tables);
     }
 
+    /// The current generation. It lives as long as what is returned, so that is not to be kept.
+    pub(crate) fn tables(&self) -> Arc<Tables> {
+        self.publisher.current()
+    }
+
     /// Routes and neighbours of the uplink, as the current generation has them.
     pub(crate) fn underlay(&self) -> Arc<Underlay> {
         Arc::clone(self.publisher.current().underlay())

@@ -68,6 +68,9 @@ struct Inner {
     compilation: Compilation,
     /// Changes of the objects that are not in force yet.
     pending: Pending,
+    /// Counts changes of what concerns others than the workers: Services and Nodes, this node and its addresses, its pods. Those of
+    /// endpoints, which are many more, are not among them.
+    beyond: u64,
     /// Whether anything changed since the last generation.
     stale: bool,
     /// The generation since which only neighbours of the underlay changed; `None` if more has since the last.
@@ -109,6 +112,7 @@ impl Generations {
             surroundings: Surroundings::default(),
             compilation: Compilation::default(),
             pending: Pending::default(),
+            beyond: 0,
             stale: true,
             decisions: None,
             attached: Vec::new(),
@@ -121,6 +125,7 @@ impl Generations {
     pub(crate) fn set_node(&self, node: Node) {
         let mut inner = self.lock();
         inner.node = node;
+        inner.beyond += 1;
         inner.changed();
     }
 
@@ -133,15 +138,18 @@ impl Generations {
     pub(crate) fn serve_last_good(&self, objects: impl IntoIterator<Item = Object>, written: SystemTime) {
         let mut inner = self.lock();
         inner.objects.serve_last_good(objects, written);
+        inner.beyond += 1;
         inner.changed();
     }
 
     /// Takes an object, new or changed, that came at `arrived`.
     pub(crate) fn apply(&self, object: Object, arrived: Instant) {
         let happened = happened(&object);
+        let beyond = concerns_beyond(object.key().kind());
         let mut inner = self.lock();
         if inner.objects.apply(object) {
             inner.pending.note(arrived, happened);
+            inner.beyond += u64::from(beyond);
             inner.changed();
         }
     }
@@ -151,6 +159,7 @@ impl Generations {
         let mut inner = self.lock();
         if inner.objects.delete(key) {
             inner.pending.note(arrived, None);
+            inner.beyond += u64::from(concerns_beyond(key.kind()));
             inner.changed();
         }
     }
@@ -159,6 +168,7 @@ impl Generations {
     pub(crate) fn set_synced(&self) {
         let mut inner = self.lock();
         inner.objects.set_synced();
+        inner.beyond += 1;
         inner.changed();
     }
 
@@ -194,6 +204,7 @@ impl Generations {
             return false;
         }
         if !inner.surroundings.decides_as(&surroundings) {
+            inner.beyond += 1;
             inner.decisions = None;
         }
         inner.stale = true;
@@ -240,15 +251,20 @@ impl Generations {
         self.lock().refused.clone()
     }
 
-    /// Makes the next generation and hands it to `publish`, and what that gives to `then`, which may take longer. `attached` is
-    /// asked under the lock, so that generations are published in the order in which they were made and the last one is the
-    /// latest truth.
-    pub(crate) fn next<T>(
+    /// Another number: what concerns others than the workers may have changed.
+    pub(crate) fn beyond(&self) -> u64 {
+        self.lock().beyond
+    }
+
+    /// Makes the next generation and hands it to `publish`, and calls `then`, which may take longer, with the number of
+    /// [`Generations::beyond`]. `attached` is asked under the lock, so that generations are published in the order in which
+    /// they were made and the last one is the latest truth.
+    pub(crate) fn next(
         &self,
         attached: impl FnOnce() -> Vec<StoredAttachment>,
         worker_for: impl Fn(PortId) -> WorkerId,
-        publish: impl FnOnce(Tables) -> T,
-        then: impl FnOnce(T),
+        publish: impl FnOnce(Tables),
+        then: impl FnOnce(u64),
     ) -> Result<(), GenerationError> {
         let mut inner = self.lock();
         let made = self.compile(&mut inner, &attached(), worker_for);
@@ -257,9 +273,9 @@ impl Generations {
         let tables = made?;
         inner.last += 1;
         inner.decisions = Some(tables.decisions());
-        let published = publish(tables);
+        publish(tables);
         self.latency.observe(&mut inner.pending, Instant::now(), SystemTime::now());
-        then(published);
+        then(inner.beyond);
         Ok(())
     }
 
@@ -284,6 +300,7 @@ impl Generations {
             inner.compilation.compile(index, &wanted);
         }
         if inner.attached != attachments {
+            inner.beyond += 1;
             inner.decisions = None;
         }
         let mut inputs = Inputs::new(inner.last + 1, self.seed, &node);
@@ -338,6 +355,11 @@ impl Generations {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether objects of the kind concern others than the workers.
+fn concerns_beyond(kind: Kind) -> bool {
+    matches!(kind, Kind::Service | Kind::Node)
 }
 
 /// The policy of a pod before any policy is known.

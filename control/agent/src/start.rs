@@ -111,6 +111,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
         last_good: LastGood::of(&config),
         api: OnceLock::new(),
         host_port_has: Mutex::default(),
+        claimed: Mutex::default(),
         dataplane,
         host_port,
         uplink,

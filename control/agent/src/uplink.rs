@@ -138,12 +138,14 @@ impl Uplink {
         self.ports.iter().map(port).collect()
     }
 
-    /// Takes what `claims` say from now on: those of the generation published last.
-    pub(crate) fn claim(&self, claims: &Claims) {
+    /// Takes what `claims` say from now on: those of the generation published last. Returns whether all of it is taken.
+    pub(crate) fn claim(&self, claims: &Claims) -> bool {
         self.reserve(claims);
-        if let Err(error) = self.program.claim(claims) {
+        let taken = self.program.claim(claims);
+        if let Err(error) = &taken {
             error!(%error, device = self.name, "what the uplink takes is not as the tables say");
         }
+        taken.is_ok()
     }
 
     /// Whether a port is one of its queues'.

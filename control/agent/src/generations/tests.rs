@@ -42,7 +42,7 @@ fn attached(port: u16, address: &str) -> StoredAttachment {
 
 fn next(generations: &Generations, attached: &[StoredAttachment]) -> Result<Tables, GenerationError> {
     let mut made = None;
-    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables), |()| ())?;
+    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables), |_| ())?;
     Ok(made.expect("published"))
 }
 
@@ -140,4 +140,25 @@ fn a_node_with_the_last_good_objects_serves_by_them_until_those_of_now_are_whole
     generations.set_synced();
     assert_eq!(generations.page(None, 9), [namespace("other")]);
     assert_eq!(generations.standing(), Standing::Current);
+}
+
+#[test]
+fn who_follows_services_and_nodes_is_not_called_for_a_change_of_endpoints() {
+    let generations = generations();
+    generations.set_synced();
+    next(&generations, &[]).unwrap();
+    let before = generations.beyond();
+    let namespace = sluice_model::NamespaceName::new("default").unwrap();
+    let namespace = sluice_model::Namespace { name: namespace, labels: Default::default() };
+    generations.apply(Object::Namespace(namespace), Instant::now());
+    next(&generations, &[]).unwrap();
+    assert_eq!(generations.beyond(), before);
+    let node = NodeName::new("n2").unwrap();
+    generations.apply(Object::Node(Node::named(node.clone())), Instant::now());
+    let with_node = generations.beyond();
+    generations.delete(&Key::Node(node), Instant::now());
+    let without = generations.beyond();
+    next(&generations, &[attached(1, "10.0.0.2")]).unwrap();
+    let with_pod = generations.beyond();
+    assert!(before < with_node && with_node < without && without < with_pod);
 }

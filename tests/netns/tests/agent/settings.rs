@@ -23,7 +23,9 @@ fn an_agent_whose_node_is_not_known_waits_and_says_so() {
     assert_eq!(status, 503);
     assert!(reasons.contains("Node n1 has no podCIDRs"), "{reasons}");
     assert_eq!(node.get("/livez").0, 200);
-    assert_eq!(node.refused("pod", &pod.netns.path(), "eth0").code, code::TRY_AGAIN_LATER);
+    let refused = node.refused("pod", &pod.netns.path(), "eth0");
+    assert_eq!(refused.code, code::TRY_AGAIN_LATER);
+    assert!(refused.msg.contains("Node n1 has no podCIDRs") && refused.msg.contains("spec.podCIDRs"), "{refused}");
     node.write_node(&NETWORKS);
     node.wait_ready();
     assert_eq!(node.get("/readyz").0, 200);
