@@ -40,7 +40,7 @@ pub(crate) fn tag_of(hash: u64) -> u16 {
 #[derive(Clone, Copy)]
 pub(crate) struct Bucket<'t>(pub(crate) &'t Line);
 
-impl Bucket<'_> {
+impl<'t> Bucket<'t> {
     /// The bucket's state word: for [`Bucket::reach`], and to load the line.
     #[inline]
     pub(crate) fn flags(self) -> u64 {
@@ -102,6 +102,21 @@ impl Bucket<'_> {
     fn entry(self, slot: usize) -> u32 {
         // The mask changes nothing, there being ten slots, and spares a check.
         (self.0[(ENTRIES + slot / 2) & 7].load(Ordering::Acquire) >> (slot % 2 * 32)) as u32
+    }
+
+    /// An empty slot for an entry with `tag`, if no entry with that tag belongs here. Under the lock.
+    #[inline(always)]
+    pub(crate) fn vacancy(self, tag: u16) -> Option<Vacancy<'t>> {
+        let (mut same, mut empty) = (0, 0);
+        for (word, mask) in LANES.into_iter().enumerate() {
+            let tags = self.0[word].load(Ordering::Relaxed);
+            same |= zero_lanes(tags ^ (u64::from(tag) * EVERY_LANE)) & mask;
+            // Exact in every lane: what is added never carries into the next. Lane `l` of word `w` ends up as bit 16 l + w.
+            empty |= (!(((tags & !HIGH) + !HIGH) | tags) & mask) >> (15 - word);
+        }
+        let reach = Bucket::reach(self.0[FLAGS].load(Ordering::Relaxed));
+        let vacant = same == 0 && empty != 0 && reach == 0;
+        vacant.then_some(Vacancy { bucket: self, bit: empty.trailing_zeros() as usize })
     }
 
     /// The first empty slot other than `taken`.
@@ -186,6 +201,29 @@ impl Bucket<'_> {
         let flags = self.0[FLAGS].load(Ordering::Relaxed) - (1 << OVERFLOW);
         let last = flags >> OVERFLOW & 0xffff == 0;
         self.0[FLAGS].store(if last { flags & !(0xff << REACHED) } else { flags }, Ordering::Release);
+    }
+}
+
+/// An empty slot of a bucket that is locked.
+#[derive(Clone, Copy)]
+pub(crate) struct Vacancy<'t> {
+    bucket: Bucket<'t>,
+    /// 16 times the slot's lane in its word of tags, and the number of that word.
+    bit: usize,
+}
+
+impl Vacancy<'_> {
+    /// As [`Bucket::fill`].
+    #[inline(always)]
+    pub(crate) fn fill(self, tag: u16, entry: u32) {
+        let (word, lane) = (self.bit & 3, self.bit >> 4);
+        // The masks change nothing, there being ten slots, and spare checks.
+        let entries = &self.bucket.0[(ENTRIES + 2 * word + lane / 2) & 7];
+        let shift = lane % 2 * 32;
+        let others = entries.load(Ordering::Relaxed) & !(0xffff_ffff << shift);
+        entries.store(others | u64::from(entry) << shift, Ordering::Release);
+        let tags = &self.bucket.0[word];
+        tags.store(tags.load(Ordering::Relaxed) | u64::from(tag) << (self.bit & 0x30), Ordering::Release);
     }
 }
 

@@ -13,10 +13,12 @@ pub(crate) struct Counts<'t> {
 }
 
 impl<'t> Counts<'t> {
+    #[inline]
     pub(crate) fn all(self) -> &'t AtomicU64 {
         &self.lines[COUNT][0]
     }
 
+    #[inline]
     pub(crate) fn of(self, owner: Owner) -> &'t AtomicU64 {
         let owners = self.layout.owners;
         let number = if owner == Owner::NODE { owners } else { usize::from(owner.0).min(owners - 1) };
@@ -25,6 +27,7 @@ impl<'t> Counts<'t> {
 
     /// Counts one more connection of `owner`, if both limits allow it. Exact under any interleaving: each count is
     /// raised only from below its limit.
+    #[inline]
     pub(crate) fn add(self, owner: Owner) -> Result<(), Refused> {
         let limit = if owner == Owner::NODE { node_share(self.layout.capacity) } else { self.pod_share };
         if !raise(self.of(owner), limit) {
@@ -64,6 +67,7 @@ pub(crate) const fn node_share(capacity: u32) -> u32 {
     capacity - capacity / 4
 }
 
+#[inline]
 fn raise(count: &AtomicU64, limit: u32) -> bool {
     let more = |count: u64| (count < u64::from(limit)).then_some(count + 1);
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()

@@ -44,6 +44,6 @@ pub use atomic::AtomicU64;
 pub use config::{Config, Timeouts};
 pub use connection::{Action, Connection, Direction, New, Owner, RecordId, Refused, Swept};
 pub use state::{Segment, State};
-pub use table::{Adopted, Bookmark, Known, Listed, Outcome, Table, TooSmall, View};
+pub use table::{Adopted, Bookmark, Intake, Known, Listed, Opening, Outcome, Table, TooSmall, View};
 pub use tick::{TICKS_PER_SECOND, Tick};
 pub use tuple::Tuple;

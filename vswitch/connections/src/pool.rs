@@ -24,6 +24,7 @@ pub(crate) struct Pool<'t> {
 
 impl Pool<'_> {
     /// The number of a free record, which then belongs to the caller.
+    #[inline]
     pub(crate) fn take<'t>(&self, record: impl Fn(u32) -> Option<Record<'t>>) -> Option<u32> {
         let word = &self.line[HEAD];
         let mut head = word.load(Ordering::Acquire);

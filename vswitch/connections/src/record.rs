@@ -47,6 +47,7 @@
 use crate::atomic::{Ordering, fence, wait_a_little};
 use crate::layout::Line;
 use crate::place::Place;
+use crate::table::Opening;
 use crate::tuple::Key;
 use crate::{Action, Connection, Direction, New, Owner, RecordId, Segment, State, Tick, Tuple};
 
@@ -423,6 +424,22 @@ impl Record<'_> {
         self.set(USE, Use::new(now, incarnation, new.original.protocol, state).0);
         self.first[LEAD].store(lead.0 | Lead::LIVE, Ordering::Release);
         incarnation
+    }
+
+    /// As [`Record::put`], for an IPv4 connection in words.
+    #[inline(always)]
+    pub(crate) fn open(&self, opening: &Opening, state: State, now: Tick) {
+        let Opening { addresses, ports, protocol, actions, generation, owner, flags, mss, .. } = *opening;
+        let incarnation = Lead(self.word(LEAD)).incarnation().wrapping_add(1);
+        fence(Ordering::Release);
+        self.set(ADDRESSES, addresses[0]);
+        self.set(ADDRESSES + 1, addresses[1]);
+        self.set(PORTS, u64::from(ports[0]) << 32 | u64::from(ports[1]));
+        self.set(ACTIONS, actions[0]);
+        self.set(ACTIONS + 1, actions[1]);
+        self.set(DECISION, u64::from(generation) << 32 | u64::from(owner.0) << 16 | u64::from(flags));
+        self.set(USE, Use::new(now, incarnation, protocol, state).0);
+        self.first[LEAD].store(Lead::new(incarnation, mss).0 | Lead::LIVE, Ordering::Release);
     }
 
     fn set_addresses(&self, second: &Line, side: usize, addresses: [u64; 4]) {

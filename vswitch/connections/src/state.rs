@@ -71,6 +71,7 @@ pub enum State {
 impl State {
     /// The state after a connection's first packet.
     #[must_use]
+    #[inline]
     pub const fn first(protocol: u8, segment: Segment) -> State {
         match protocol {
             TCP => match segment {

@@ -5,6 +5,7 @@ mod bookmark;
 mod find;
 mod insert;
 mod list;
+mod open;
 mod remove;
 mod sweep;
 mod view;
@@ -14,6 +15,7 @@ use core::fmt;
 pub use adopt::{Adopted, Outcome, TooSmall};
 pub use bookmark::Bookmark;
 pub use list::Listed;
+pub use open::{Intake, Opening};
 pub use view::{Known, View};
 
 use crate::atomic::Ordering;

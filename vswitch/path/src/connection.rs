@@ -18,7 +18,7 @@ use crate::translate::Deltas;
 pub(crate) use flags::{FROM_HOST, FROM_POD, FROM_TUNNEL, MASQUERADED, SERVICE, flags, is_translated, origin};
 pub(crate) use quoted::narrower;
 pub(crate) use sluice_connections::{Direction, Tuple};
-pub(crate) use tcp::{is_syn, mss};
+pub(crate) use tcp::{announced, is_syn, mss};
 pub(crate) use tuple::{destination_of, ports};
 
 /// A packet and the tuple that its connection is looked for by.

@@ -37,6 +37,7 @@ mod size;
 mod rewrite;
 
 // All of them in one pass, for packets with nothing special about them.
+mod opening;
 mod shortcut;
 
 // The other ways out.

@@ -35,6 +35,11 @@ impl PathMtus {
         self.any.store(true, Ordering::Relaxed);
     }
 
+    /// These, if there ever was one.
+    pub(crate) fn if_any(&self) -> Option<&Self> {
+        self.any.load(Ordering::Relaxed).then_some(self)
+    }
+
     /// The segment size of a TCP connection between these two that every known path takes, in bytes with options (RFC 6691); `None`
     /// where nothing is known.
     pub(crate) fn mss(&self, ends: [IpAddr; 2], now: Tick) -> Option<u16> {

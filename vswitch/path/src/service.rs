@@ -11,19 +11,20 @@ use crate::connection::{Direction, Look, MASQUERADED, SERVICE, Tuple};
 use crate::ends::{Client, Target, is_own};
 use crate::exit::{Failure, Refusal};
 use crate::origin::Origin;
-use crate::random::{Random, spread};
+use crate::random::spread;
 
 /// What the choice of a backend needs besides the tables.
 pub(crate) struct Chooser<'p> {
     pub(crate) affinity: &'p Affinity,
-    pub(crate) random: &'p mut Random,
+    /// Drawn once a burst: what is by chance follows from it and from the packet, whichever is decided on first.
+    pub(crate) chance: u64,
     pub(crate) now: Tick,
 }
 
 /// Where a new connection goes. A destination that is no Service's is the target itself.
 pub(crate) fn run(
     tables: &Tables,
-    chooser: &mut Chooser<'_>,
+    chooser: &Chooser<'_>,
     client: &Client<'_>,
     look: &Look<'_>,
 ) -> Result<Target, Refusal> {
@@ -43,7 +44,7 @@ pub(crate) fn run(
         return Err(DropReason::TcpInvalid.into());
     }
     let (backends, asked) = set(tables, service, kind, client)?;
-    let backend = choose(chooser, service, backends, tuple)
+    let backend = choose(chooser, service, backends, look)
         .ok_or(Refusal::Tell(DropReason::ServiceNoEndpoints, Failure::NoPort))?;
     let Backend { address, port } = backend;
     // The client would take the answer of its own address for its own packet.
@@ -103,15 +104,15 @@ fn set<'t>(
 }
 
 /// The backend of the client's earlier connections where the Service asks for that, else any.
-fn choose(chooser: &mut Chooser<'_>, service: &Service, backends: &Backends, tuple: &Tuple) -> Option<Backend> {
-    let client = tuple.source;
+fn choose(chooser: &Chooser<'_>, service: &Service, backends: &Backends, look: &Look<'_>) -> Option<Backend> {
+    let client = look.tuple.source;
     let kept = service.affinity().and_then(|timeout| {
         let (address, port) = chooser.affinity.find(client, service.key(), chooser.now, timeout)?;
         backends.contains(address, port).then_some(Backend { address, port })
     });
     let chosen = match kept {
         Some(backend) => backend,
-        None => backends.choose(number(chooser, service, backends, tuple))?,
+        None => backends.choose(number(chooser, service, backends, look))?,
     };
     if service.affinity().is_some() {
         chooser.affinity.put(client, service.key(), (chosen.address, chosen.port), chooser.now);
@@ -121,10 +122,11 @@ fn choose(chooser: &mut Chooser<'_>, service: &Service, backends: &Backends, tup
 
 /// What the choice follows from: chance, or for a Maglev table the client, so that every node chooses alike. With affinity
 /// the client's port does not count, or a client whose entry was lost would be sent elsewhere.
-fn number(chooser: &mut Chooser<'_>, service: &Service, backends: &Backends, tuple: &Tuple) -> u64 {
+fn number(chooser: &Chooser<'_>, service: &Service, backends: &Backends, look: &Look<'_>) -> u64 {
     if !backends.is_maglev() {
-        return chooser.random.next();
+        return chance(chooser.chance, look.hash);
     }
+    let tuple = &look.tuple;
     let port = if service.affinity().is_some() { 0 } else { tuple.source_port };
     let address = match tuple.source {
         IpAddr::V4(v4) => u64::from(v4.to_bits()),
@@ -134,6 +136,12 @@ fn number(chooser: &mut Chooser<'_>, service: &Service, backends: &Backends, tup
         }
     };
     spread(spread(address) ^ u64::from(port) << 32 ^ spread(service.key()))
+}
+
+/// What is by chance for a packet: `drawn` once a burst, `hash` its tuple's.
+#[inline]
+pub(crate) const fn chance(drawn: u64, hash: u64) -> u64 {
+    spread(drawn ^ hash)
 }
 
 /// What the Services say of a connection that was decided under other tables.

@@ -20,15 +20,15 @@ mod write;
 
 use arrayvec::ArrayVec;
 use sluice_connections::{Known, Segment, Tick, View};
-use sluice_wire::protocol;
+use sluice_wire::{protocol, tcp};
 
-use lane::Lane;
 use pattern::{Pattern, READ, Tally, Words};
 
-pub(crate) use lane::Lanes;
+pub(crate) use lane::{Lane, Lanes};
 pub(crate) use pattern::With;
 pub(crate) use patterns::Patterns;
 pub(crate) use plain::{Plain, Readers};
+pub(crate) use write::Becomes;
 
 use crate::connection::is_translated;
 use crate::{Counts, Packet};
@@ -78,8 +78,10 @@ pub(crate) fn meet(
         }
         let Some(packet) = packets.get(number).filter(|_| !left.is_full()) else { break };
         let plain = readers.get_or_insert_with(|| Readers::new(with.tables)).read_apart(&with.view, packet);
-        asked += u32::from(calm && !plain.is_special());
-        calm &= !plain.is_special();
+        // A SYN, too, may change what its connection's packets become.
+        let known = !plain.is_special() && plain.flags & tcp::flag::SYN == 0;
+        asked += u32::from(calm && known);
+        calm &= known;
         left.push((number as u8, plain));
         number += 1;
     }
@@ -114,7 +116,7 @@ pub(crate) fn take(
         return false;
     }
     let Some(lane) = under.lanes.find(known.egress) else { return false };
-    if !lane.takes(packet, plain, &known) || !known.observe(plain.segment(), under.now) {
+    if !lane.takes(packet, plain, known.mss) || !known.observe(plain.segment(), under.now) {
         return false;
     }
     if let Some(patterns) = patterns
@@ -122,30 +124,42 @@ pub(crate) fn take(
     {
         learn(patterns, packet, plain, &known, &lane);
     }
-    let translated = is_translated(known.flags);
+    let becomes = is_translated(known.flags).then(|| Becomes::of(&known));
+    send(&lane, counts, packet, plain, becomes.as_ref());
+    counts.connection_hits += 1;
+    true
+}
+
+/// Sends a packet on by `lane`, which takes it.
+#[inline(always)]
+pub(crate) fn send(
+    lane: &Lane<'_>,
+    counts: &mut Counts,
+    packet: &mut Packet<'_>,
+    plain: &Plain,
+    becomes: Option<&Becomes>,
+) {
     if plain.inner != 0 {
         packet.strip(usize::from(plain.inner));
     }
     let head = packet.head_mut();
-    let checksum = write::inner(head, plain, translated.then_some(&known));
+    let checksum = write::inner(head, plain, becomes);
     lane.address(head);
     lane.leave(packet, plain);
     packet.cut(None);
     packet.decide(lane.verdict(checksum));
     counts.received += 1;
     counts.decapsulated += u64::from(plain.inner != 0);
-    counts.connection_hits += 1;
     counts.forwarded += 1;
     counts.forwarded_bytes += packet.total_len() as u64;
-    counts.translated += u64::from(translated);
+    counts.translated += u64::from(becomes.is_some());
     counts.encapsulated += u64::from(lane.is_tunnel());
-    true
 }
 
 impl Plain {
     /// What it is to its connection's state.
     #[inline(always)]
-    fn segment(&self) -> Segment {
+    pub(crate) fn segment(&self) -> Segment {
         if self.protocol == protocol::TCP { Segment::Tcp { flags: self.flags } } else { Segment::Other }
     }
 }

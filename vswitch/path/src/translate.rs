@@ -55,15 +55,21 @@ pub(crate) fn addresses_between(old: (IpAddr, IpAddr), new: (IpAddr, IpAddr)) ->
 fn address(old: IpAddr, new: IpAddr) -> u16 {
     match (old, new) {
         _ if old == new => 0,
-        (IpAddr::V4(old), IpAddr::V4(new)) => difference(&old.octets(), &new.octets()),
-        (IpAddr::V6(old), IpAddr::V6(new)) => difference(&old.octets(), &new.octets()),
+        (IpAddr::V4(old), IpAddr::V4(new)) => difference(old.to_bits(), new.to_bits()),
+        (IpAddr::V6(old), IpAddr::V6(new)) => difference_v6(&old.octets(), &new.octets()),
         // No tuple leads from one family to the other.
         _ => 0,
     }
 }
 
+/// The difference that an IPv4 address makes; 0 for none.
 #[inline]
-fn difference(old: &[u8], new: &[u8]) -> u16 {
+pub(crate) const fn difference(old: u32, new: u32) -> u16 {
+    if old == new { 0 } else { add(!add((old >> 16) as u16, old as u16), add((new >> 16) as u16, new as u16)) }
+}
+
+#[inline]
+fn difference_v6(old: &[u8], new: &[u8]) -> u16 {
     let (old, new) = (checksum::Sum::new().add_bytes(old), checksum::Sum::new().add_bytes(new));
     add(!old.folded(), new.folded())
 }

@@ -18,6 +18,7 @@ use crate::exit::{Exit, Refusal};
 use crate::fragments::{Fragments, Release};
 use crate::masquerade::{self, Draft};
 use crate::memory::Shared;
+use crate::opening::{Field, Openings};
 use crate::random::Random;
 use crate::service::{self, Chooser, Keep};
 use crate::shortcut::{self, Lanes, Left, Patterns, Plain, TOGETHER, Under, With};
@@ -82,6 +83,8 @@ struct Moment<'t> {
     tick: Tick,
     tables: &'t Tables,
     generation: u32,
+    /// For what is by chance ([`Chooser`]).
+    chance: u64,
 }
 
 impl Path {
@@ -117,7 +120,13 @@ impl Path {
 
     /// Decides on every packet of `burst`. `now` and `tables` hold for all of it.
     pub fn run(&mut self, now: Time, tables: &Tables, counts: &mut Counts, burst: &mut [Packet<'_>]) {
-        let moment = Moment { now, tick: Tick::of(now.0), tables, generation: connection::generation(tables) };
+        let moment = Moment {
+            now,
+            tick: Tick::of(now.0),
+            tables,
+            generation: connection::generation(tables),
+            chance: self.random.next(),
+        };
         if let Some(patterns) = &mut self.patterns {
             patterns.under(tables);
         }
@@ -191,11 +200,21 @@ impl Path {
         let mut looks = looks.iter();
         let lanes = Lanes::new(moment.tables, self.config.worker);
         let under = Under { lanes, generation: moment.generation, now: moment.tick };
-        for (number, plain) in &*left {
+        let left = &*left;
+        let intake = shared.connections.intake();
+        let narrow = shared.path_mtus.if_any();
+        let field = Field { tables: moment.tables, view, intake, narrow, chance: moment.chance };
+        let (mut openings, read) = Openings::of(&field, packets, left);
+        self.read_ahead ^= read;
+        for (number, plain) in left {
             let Some(packet) = packets.get_mut(usize::from(*number)) else { continue };
             if plain.is_special() {
                 let Some(look) = looks.next() else { continue };
                 self.go_on(moment, counts, packet, look);
+            } else if plain.may_open() {
+                if !openings.begin(&field, &under, counts, *number, packet) {
+                    self.go_all_the_way(moment, counts, packet);
+                }
             } else if !shortcut::take(&under, &view, self.patterns.as_mut(), counts, packet, plain) {
                 self.go_all_the_way(moment, counts, packet);
             }
@@ -336,8 +355,8 @@ impl Path {
             None => {
                 origin::answer(tables, head, &look.arrival)?;
                 let client = Client::of_arrival(&look.arrival, &look.tuple);
-                let mut chooser = Chooser { affinity: &self.shared.affinity, random: &mut self.random, now };
-                (client, service::run(tables, &mut chooser, &client, look)?)
+                let chooser = Chooser { affinity: &self.shared.affinity, chance: moment.chance, now };
+                (client, service::run(tables, &chooser, &client, look)?)
             }
         };
         if let Err(refusal) = policy::run(tables, &client, &target, look.tuple.protocol) {

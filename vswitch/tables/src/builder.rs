@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 
 use crate::checks::{check_pod_cidrs, check_policies, check_port, check_whole};
+use crate::districts::Districts;
 use crate::generation::Slot;
 use crate::hash::seeded;
 use crate::policy::NOT_ISOLATED;
@@ -186,6 +187,7 @@ impl TablesBuilder {
             tunnel: tunnel.filter(|tunnel| tunnel.encapsulation != Encapsulation::None),
             underlay,
             answers_return,
+            districts: Districts::default(),
             faces: Vec::new(),
             reaches: Vec::new(),
         };
@@ -242,6 +244,7 @@ fn index_addresses(tables: &mut Tables) -> Result<(), TablesError> {
 
 /// Works out what follows from the rest, so that the path need not for every packet.
 fn prepare(tables: &mut Tables) {
+    tables.districts = Districts::of(tables);
     let ports = &tables.ports;
     let face = |slot: &Slot| ports.get(usize::from(*slot)).map(|port| Face::of(port, &tables.gateway));
     tables.faces = tables.by_id.iter().map(|slot| face(slot.as_ref()?)).collect();

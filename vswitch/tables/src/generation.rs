@@ -6,13 +6,14 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
 
+use crate::districts::Districts;
 use crate::hash::Seeded;
 use crate::policy::NOT_ISOLATED;
 use crate::prefixes::Prefixes;
 use crate::wrapping::Reach;
 use crate::{
-    Face, FrontendLookup, Gateway, Identities, Identity, NextHop, NodeEntry, Peer, PeerId, PodPolicy, Port, PortId,
-    Services, Tunnel, Underlay, Wrapping,
+    District, Face, FrontendLookup, Gateway, Identities, Identity, NextHop, NodeEntry, Peer, PeerId, PodPolicy, Port,
+    PortId, Services, Tunnel, Underlay, Wrapping,
 };
 
 /// Position of a port in `Tables::ports`. At most 65 536 ports exist, so `u16` holds every position.
@@ -45,6 +46,7 @@ pub struct Tables {
     pub(crate) tunnel: Option<Tunnel>,
     pub(crate) underlay: Arc<Underlay>,
     pub(crate) answers_return: bool,
+    pub(crate) districts: Districts,
     /// By port id; `None` where no port has that id.
     pub(crate) faces: Vec<Option<Face>>,
     /// By peer id.
@@ -108,6 +110,13 @@ impl Tables {
             IpAddr::V6(v6) => self.by_v6.get(&v6)?,
         };
         self.ports.get(usize::from(*slot))
+    }
+
+    /// Whose an IPv4 address is, if it is a pod's.
+    #[must_use]
+    #[inline]
+    pub fn district(&self, address: Ipv4Addr) -> District {
+        self.districts.get(address)
     }
 
     /// Whether `address` lies in one of the node's podCIDRs, with a pod or without.

@@ -14,6 +14,7 @@ mod checks;
 mod claims;
 mod destination;
 mod detours;
+mod districts;
 mod error;
 mod face;
 mod family;
@@ -31,12 +32,14 @@ mod services;
 mod tunnel;
 mod underlay;
 mod unicast;
+mod words;
 mod wrapping;
 
 pub use builder::{MIN_PATH_MTU, TablesBuilder};
 pub use claims::{ClaimedPort, Claims, MasqueradeClaim, TunnelClaim};
 pub use destination::Destination;
 pub use detours::Detours;
+pub use districts::District;
 pub use error::TablesError;
 pub use face::Face;
 pub use family::Family;
@@ -49,8 +52,8 @@ pub use policy::{BadPortRange, Identities, Identity, PodPolicy, PortRange, Ports
 pub use port::{Port, PortKind};
 pub use publish::{Publisher, Reader};
 pub use services::{
-    Backend, Backends, Choice, FrontendKey, FrontendKind, FrontendLookup, KnownBackend, MAX_AFFINITY_SECONDS, Service,
-    ServiceEntry, ServiceId, Services, ServicesBuilder, ServicesError,
+    Backend, Backends, Choice, Front, FrontendKey, FrontendKind, FrontendLookup, KnownBackend, MAX_AFFINITY_SECONDS,
+    Service, ServiceEntry, ServiceId, Services, ServicesBuilder, ServicesError,
 };
 pub use tunnel::{Encapsulation, Tunnel, tunnel_mac};
 pub use underlay::{Hop, NextHop, Underlay, UnderlayBuilder};

@@ -9,6 +9,7 @@
 
 mod backends;
 mod builder;
+mod fronts;
 mod maglev;
 mod service;
 
@@ -20,7 +21,10 @@ use hashbrown::{HashMap, HashSet};
 
 pub use backends::{Backend, Backends, Choice};
 pub use builder::{ServicesBuilder, ServicesError};
+pub use fronts::Front;
 pub use service::{KnownBackend, MAX_AFFINITY_SECONDS, Service, ServiceEntry};
+
+use fronts::Fronts;
 
 use crate::Family;
 use crate::hash::{Seeded, seeded};
@@ -97,6 +101,8 @@ struct Target {
 pub struct Services {
     services: Vec<Arc<Service>>,
     v4: HashMap<u64, Target, Seeded>,
+    /// The same, for most new connections.
+    fronts: Fronts,
     v6: HashMap<(u128, u32), Target, Seeded>,
     node_ports: HashMap<(Family, u16, u8), ServiceId, Seeded>,
     node_port_addresses: HashSet<IpAddr, Seeded>,
@@ -119,6 +125,7 @@ impl Services {
         Self {
             services: Vec::new(),
             v4: HashMap::with_hasher(seeded(seed)),
+            fronts: Fronts::default(),
             v6: HashMap::with_hasher(seeded(seed)),
             node_ports: HashMap::with_hasher(seeded(seed)),
             node_port_addresses: HashSet::with_hasher(seeded(seed)),
@@ -141,6 +148,13 @@ impl Services {
             Some(target) => self.found(target.service, target.kind),
             None => self.without_frontend(address, port, protocol),
         }
+    }
+
+    /// What a pod's new connection to an IPv4 address is given, without looking at anything but frontends of their own.
+    #[must_use]
+    #[inline]
+    pub fn front(&self, address: u32, port: u16, protocol: u8) -> Front<'_> {
+        self.fronts.get(key_v4(address, port, protocol))
     }
 
     fn without_frontend(&self, address: IpAddr, port: u16, protocol: u8) -> FrontendLookup<'_> {

@@ -84,3 +84,28 @@ fn every_port_has_its_face_and_no_other_id_has_one() {
     }
     assert_eq!((tables.face(PortId(0)), tables.face(PortId(4))), (None, None));
 }
+
+#[test]
+fn districts_say_what_destinations_say() {
+    let tables = builder()
+        .port(port(3, PortKind::Uplink, &[]))
+        .peer(peer("far", "198.51.100.9", &["10.1.1.0/24", "10.2.0.0/30"]))
+        .tunnel(tunnel())
+        .build()
+        .expect("good tables");
+    let mut told = [0; 3];
+    for address in (0x0a00_ff00..0x0a02_0100).chain(0xc000_0200..0xc000_0210).map(std::net::Ipv4Addr::from_bits) {
+        let expected = match tables.destination(address.into()) {
+            Destination::Port(port) if port.kind == PortKind::Pod => District::Pod(port.id),
+            Destination::PeerPod(id, _) => District::PeerPod(id),
+            _ => District::Other,
+        };
+        assert_eq!(tables.district(address), expected, "{address}");
+        told[match expected {
+            District::Pod(_) => 0,
+            District::PeerPod(_) => 1,
+            District::Other => 2,
+        }] += 1;
+    }
+    assert!(told[0] > 0 && told[1] == 260 && told[2] > 0, "{told:?}");
+}

@@ -265,3 +265,77 @@ proptest! {
         }
     }
 }
+
+/// Random choice alone has a front of its own, and what is there is what would be chosen from.
+#[test]
+fn a_front_says_what_the_frontend_says_or_leaves_it_to_it() {
+    let mut builder = ServicesBuilder::new(3);
+    let mut plain = 0;
+    for (number, (affinity, choice, internal_local, v6)) in [
+        (None, Choice::Random, false, false),
+        (None, Choice::Random, true, false),
+        (Some(10), Choice::Random, false, false),
+        (None, Choice::Maglev, false, false),
+        (None, Choice::Random, false, true),
+    ]
+    .into_iter()
+    .cycle()
+    .take(200)
+    .enumerate()
+    {
+        let address = |low: usize| -> IpAddr {
+            if v6 {
+                format!("fd00::{low:x}").parse().expect("an address")
+            } else {
+                std::net::Ipv4Addr::from_bits(0x0a60_0001 + low as u32).into()
+            }
+        };
+        let all = (0..number % 4).map(|end| Backend { address: address(1000 + end), port: 8080 });
+        let id = builder
+            .service(ServiceEntry {
+                key: number as u64,
+                name: format!("a/{number}").into(),
+                family: if v6 { Family::V6 } else { Family::V4 },
+                protocol: 6,
+                cluster: all.clone().collect(),
+                local: all.take(1).collect(),
+                known: Vec::new(),
+                internal_local,
+                external_local: false,
+                affinity,
+                source_ranges: None,
+                choice,
+            })
+            .expect("a good Service");
+        let kind = if number % 7 == 0 { FrontendKind::LoadBalancer } else { FrontendKind::ClusterIp };
+        let key = FrontendKey { address: address(number), port: 80, protocol: 6 };
+        builder.frontend(key, kind, id).expect("a free frontend");
+    }
+    let services = builder.build();
+    for (key, kind, service) in services.frontends() {
+        let IpAddr::V4(address) = key.address else { continue };
+        let address = address.to_bits();
+        assert_eq!(services.front(address, 81, 6), Front::None);
+        assert_eq!(services.front(address, 80, 17), Front::None);
+        let backends = if service.internal_local() { service.local() } else { service.cluster() };
+        match services.front(address, 80, 6) {
+            Front::None => panic!("{key} is there"),
+            Front::Special => assert!(
+                kind != FrontendKind::ClusterIp
+                    || backends.is_empty()
+                    || backends.is_maglev()
+                    || service.affinity().is_some()
+            ),
+            Front::Plain(words) => {
+                plain += 1;
+                assert!(kind == FrontendKind::ClusterIp && service.affinity().is_none() && !backends.is_maglev());
+                let word = |it: &Backend| match it.address {
+                    IpAddr::V4(v4) => u64::from(v4.to_bits()) << 32 | u64::from(it.port),
+                    IpAddr::V6(_) => panic!("IPv4"),
+                };
+                assert_eq!(words, backends.all().iter().map(word).collect::<Vec<_>>());
+            }
+        }
+    }
+    assert!(plain > 30, "{plain}");
+}

@@ -47,7 +47,7 @@ impl Table {
                 Some(reply.ok_or(Refused::Full)?)
             };
             self.counts_in(lines).add(new.owner)?;
-            let Some(record) = self.take_record(lines, &keys[0]) else {
+            let Some(record) = self.take_record(lines, family(&keys[0])) else {
                 self.counts_in(lines).subtract(new.owner);
                 return Err(Refused::Full);
             };
@@ -62,13 +62,17 @@ impl Table {
     }
 
     #[inline]
-    fn take_record<'t>(&self, lines: &'t [Line], key: &Key) -> Option<Record<'t>> {
-        let family = match key {
-            Key::V4 { .. } => Family::V4,
-            Key::V6 { .. } => Family::V6,
-        };
+    pub(super) fn take_record<'t>(&self, lines: &'t [Line], family: Family) -> Option<Record<'t>> {
         let record = |number: u32| self.record_in(lines, Place::new(family, number));
         record(self.pool_in(lines, family).take(record)?)
+    }
+}
+
+#[inline]
+fn family(key: &Key) -> Family {
+    match key {
+        Key::V4 { .. } => Family::V4,
+        Key::V6 { .. } => Family::V6,
     }
 }
 

@@ -62,6 +62,9 @@ impl Table {
 }
 
 impl<'t> View<'t> {
+    /// What [`View::probe`] gives where no connection can be.
+    pub const NOWHERE: u32 = u32::MAX;
+
     /// As [`Table::hash`]. The source's address stands above the destination's, and so do the ports.
     #[must_use]
     #[inline(always)]

@@ -20,6 +20,7 @@ pub(crate) const MASQUERADED: u16 = 1 << 3;
 const TRANSLATED: u16 = 1 << 4;
 
 /// The record's flags.
+#[inline]
 pub(crate) fn flags(origin: Origin, service: bool, masqueraded: bool, translated: bool) -> u16 {
     let from = match origin {
         Origin::Pod => FROM_POD,

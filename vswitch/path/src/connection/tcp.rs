@@ -58,7 +58,16 @@ pub(crate) fn mss(head: &[u8], ip: &Ip) -> u16 {
     if ip.headers.protocol != protocol::TCP || ip.headers.fragment != Fragment::None {
         return 0;
     }
-    let Some(Ok(header)) = head.get(ip.l4()..).map(tcp::Packet::new_checked) else { return 0 };
+    head.get(ip.l4()..).map_or(0, announced)
+}
+
+/// The same, read from the TCP header that the bytes begin with.
+pub(crate) fn announced(transport: &[u8]) -> u16 {
+    // No options, as every so often.
+    if transport.get(12).is_some_and(|byte| byte >> 4 == 5) {
+        return 0;
+    }
+    let Ok(header) = tcp::Packet::new_checked(transport) else { return 0 };
     if header.flags() & tcp::flag::SYN == 0 {
         return 0;
     }

@@ -1,6 +1,5 @@
 //! Where packets leave, and what is written in front of them.
 
-use sluice_connections::Known;
 use sluice_tables::{Face, PeerId, PortId, PortKind, Tables, WorkerId, Wrapping};
 
 use super::Plain;
@@ -13,7 +12,7 @@ const OUTER: usize = Wrapping::INNER;
 
 /// A way out.
 #[derive(Clone, Copy)]
-pub(super) enum Lane<'t> {
+pub(crate) enum Lane<'t> {
     /// By a port of a pod or of the host.
     Port(PortId, &'t Face),
     /// In a tunnel over the uplink, with packets up to `mtu` inside.
@@ -41,7 +40,7 @@ impl<'t> Lanes<'t> {
 
     /// The way of a connection's egress; `None` for one that the shortcut does not know.
     #[inline(always)]
-    pub(super) fn find(&self, number: u32) -> Option<Lane<'t>> {
+    pub(crate) fn find(&self, number: u32) -> Option<Lane<'t>> {
         match Egress::decode(number) {
             Egress::Port(id) => {
                 let face = self.tables.face(id)?;
@@ -69,11 +68,11 @@ impl Lane<'_> {
         matches!(self, Lane::Tunnel { .. })
     }
 
-    /// The longest packet of the connection that can leave by it whole.
+    /// The longest packet of a connection with that segment size that can leave by it whole.
     #[inline(always)]
-    pub(super) fn longest(&self, known: &Known<'_>) -> u16 {
+    pub(super) fn longest(&self, mss: u16) -> u16 {
         // Twenty bytes each of IP and TCP: the segment size counts options as payload (RFC 6691).
-        let one_segment = if known.mss == 0 { u16::MAX } else { known.mss.saturating_add(40) };
+        let one_segment = if mss == 0 { u16::MAX } else { mss.saturating_add(40) };
         match self {
             Lane::Port(_, face) if face.kind == PortKind::Pod => face.path_mtu as u16,
             Lane::Port(_, face) => one_segment.min(face.path_mtu as u16),
@@ -81,10 +80,10 @@ impl Lane<'_> {
         }
     }
 
-    /// Whether the packet can leave by it, as it is and whole.
+    /// Whether the packet can leave by it, as it is and whole. `mss` is its connection's, 0 if unknown.
     #[inline(always)]
-    pub(super) fn takes(&self, packet: &Packet<'_>, plain: &Plain, known: &Known<'_>) -> bool {
-        plain.ip_len <= self.longest(known) && (!self.is_tunnel() || packet.start() + usize::from(plain.inner) >= OUTER)
+    pub(crate) fn takes(&self, packet: &Packet<'_>, plain: &Plain, mss: u16) -> bool {
+        plain.ip_len <= self.longest(mss) && (!self.is_tunnel() || packet.start() + usize::from(plain.inner) >= OUTER)
     }
 
     /// Writes the MACs of a packet that needs nothing in front of it.

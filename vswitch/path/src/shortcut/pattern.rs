@@ -193,7 +193,7 @@ impl Pattern {
             tcp: words.tcp & tcp_mask,
             tcp_mask,
             least,
-            longest: lane.longest(known),
+            longest: lane.longest(known.mss),
             mark,
             to,
             to_addresses: u64::from_le_bytes(known.addresses.to_be_bytes()),

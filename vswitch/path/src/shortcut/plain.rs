@@ -45,6 +45,21 @@ impl Plain {
     pub(crate) const SPECIAL: Plain =
         Plain { hash: 0, entry: 0, addresses: 0, ports: 0, protocol: 0, flags: 0, ip_len: 0, inner: 0 };
 
+    /// Where its transport header is, from its Ethernet header.
+    pub(crate) const L4: usize = 34;
+
+    /// Whether its bucket holds no connection that it could be of. Once probed.
+    #[inline(always)]
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.entry == View::NOWHERE
+    }
+
+    /// Whether it is none of a known connection, or may be about to begin one anew. Once probed.
+    #[inline(always)]
+    pub(crate) fn may_open(&self) -> bool {
+        self.is_unknown() || self.flags & tcp::flag::SYN != 0
+    }
+
     #[inline(always)]
     pub(crate) fn is_special(&self) -> bool {
         self.protocol == 0
@@ -144,9 +159,9 @@ fn read(view: &View<'_>, head: &[u8], total_len: usize, inner: u8) -> Option<Pla
         let frame = head.first_chunk::<READ_TCP>()?;
         let header_len = usize::from(frame[46] >> 4) * 4;
         flags = frame[47];
-        // SYN, FIN and RST move a connection on, URG is rare; without ACK the rest is nonsense.
+        // FIN and RST move a connection on, URG is rare; without ACK the rest is nonsense. A SYN alone opens one.
         let asked = flags & (tcp::flag::SYN | tcp::flag::FIN | tcp::flag::RST | tcp::flag::URG | tcp::flag::ACK);
-        if asked != tcp::flag::ACK || header_len < 20 || header_len > head.len() - 34 {
+        if (asked != tcp::flag::ACK && asked != tcp::flag::SYN) || header_len < 20 || header_len > head.len() - 34 {
             return None;
         }
     } else if protocol == protocol::UDP {

@@ -10,10 +10,29 @@ use crate::translate::{add, updated};
 /// Where the transport header is.
 const L4: usize = 34;
 
-/// Makes the packet in `head` one of what `known` becomes, if it is translated, and takes a hop. Returns the state of the transport's
+/// What translated packets become, and what that does to their checksums ([`crate::translate::Deltas`]).
+#[derive(Clone, Copy)]
+pub(crate) struct Becomes {
+    /// Source above destination.
+    pub(crate) addresses: u64,
+    /// Source above destination.
+    pub(crate) ports: u32,
+    pub(crate) l3_delta: u16,
+    pub(crate) l4_delta: u16,
+}
+
+impl Becomes {
+    #[inline(always)]
+    pub(super) fn of(known: &Known<'_>) -> Self {
+        let Known { addresses, ports, l3_delta, l4_delta, .. } = *known;
+        Self { addresses, ports, l3_delta, l4_delta }
+    }
+}
+
+/// Makes the packet in `head` one of what it becomes, if it is translated, and takes a hop. Returns the state of the transport's
 /// checksum.
 #[inline(always)]
-pub(super) fn inner(head: &mut [u8], plain: &Plain, known: Option<&Known<'_>>) -> Checksum {
+pub(super) fn inner(head: &mut [u8], plain: &Plain, becomes: Option<&Becomes>) -> Checksum {
     let offset = if plain.protocol == protocol::TCP { tcp::CHECKSUM_OFFSET } else { udp::CHECKSUM_OFFSET };
     let at = L4 + offset;
     // Reading has seen to it that both are there.
@@ -24,11 +43,11 @@ pub(super) fn inner(head: &mut [u8], plain: &Plain, known: Option<&Known<'_>>) -
     let Some(headers) = head.first_chunk_mut::<38>() else { return Checksum::Complete };
     let mut header_checksum = u16::from_be_bytes([headers[24], headers[25]]);
     let mut sum = field;
-    if let Some(known) = known {
-        headers[26..34].copy_from_slice(&known.addresses.to_be_bytes());
-        headers[34..38].copy_from_slice(&known.ports.to_be_bytes());
-        header_checksum = updated(header_checksum, known.l3_delta);
-        sum = if partial { add(field, known.l3_delta) } else { updated(field, known.l4_delta) };
+    if let Some(becomes) = becomes {
+        headers[26..34].copy_from_slice(&becomes.addresses.to_be_bytes());
+        headers[34..38].copy_from_slice(&becomes.ports.to_be_bytes());
+        header_checksum = updated(header_checksum, becomes.l3_delta);
+        sum = if partial { add(field, becomes.l3_delta) } else { updated(field, becomes.l4_delta) };
         if plain.protocol == protocol::UDP {
             sum = udp_sum(field, sum);
         }
@@ -37,7 +56,7 @@ pub(super) fn inner(head: &mut [u8], plain: &Plain, known: Option<&Known<'_>>) -
     // Reading has seen to it that there are two left.
     headers[22] = headers[22].wrapping_sub(1);
     headers[24..26].copy_from_slice(&header_checksum.to_be_bytes());
-    if known.is_some()
+    if becomes.is_some()
         && let Some(bytes) = head.get_mut(at..at + 2)
     {
         bytes.copy_from_slice(&sum.to_be_bytes());

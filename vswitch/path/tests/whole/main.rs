@@ -5,6 +5,7 @@ mod affinity;
 mod changes;
 mod errors;
 mod fragments;
+mod openings;
 mod outside;
 mod policies;
 mod rig;

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use sluice_packets::{Ethernet, Ip};
-use sluice_path::{Checksum, Counts, CutTo, DropReason, Packet, Path, PathConfig, Release, Shared, Time, Verdict};
+use sluice_path::{
+    Checksum, Counts, CutTo, DropReason, Packet, Path, PathConfig, Release, Shared, SharedConfig, Time, Verdict,
+};
 use sluice_tables::{
     Backend, Choice, Encapsulation, Family, FrontendKey, FrontendKind, GATEWAY_MAC, Hop, Identities, Identity,
     KnownBackend, Masquerade, NodeEntry, Peer, PodPolicy, Port, PortId, PortKind, ServiceEntry, ServicesBuilder,
@@ -289,9 +291,17 @@ impl Bed {
     }
 
     pub(crate) fn with(setup: Setup, config: PathConfig) -> Self {
+        Self::of(setup, config, SharedConfig::default())
+    }
+
+    pub(crate) fn over(setup: Setup, shared: SharedConfig) -> Self {
+        Self::of(setup, PathConfig::default(), shared)
+    }
+
+    fn of(setup: Setup, config: PathConfig, shared: SharedConfig) -> Self {
         let tables = setup.tables(1);
-        let path = Path::new(config, Arc::new(Shared::default()));
-        let stages = Path::new(config, Arc::new(Shared::default())).without_shortcut();
+        let path = Path::new(config, Arc::new(Shared::new(shared)));
+        let stages = Path::new(config, Arc::new(Shared::new(shared))).without_shortcut();
         let stages = Some((stages, Counts::new()));
         Self { setup, path, counts: Counts::new(), stages, tables, now: Time(1_000_000_000) }
     }
@@ -336,11 +346,32 @@ impl Bed {
         room[256..256 + frame.len()].copy_from_slice(frame);
         let mut packet = Packet::new(&mut room, 256, frame.len(), frame.len(), took.port());
         path.run(self.now, &self.tables, counts, std::slice::from_mut(&mut packet));
-        let whole =
-            |packet: &Packet<'_>| (packet.verdict(), packet.head().to_vec(), packet.total_len(), packet.cut_to());
         assert_eq!(whole(took), whole(&packet), "the shortcut and the stages differ");
         assert_eq!(*counts, self.counts, "the shortcut and the stages count otherwise");
         assert_eq!(path.shared().connections.len(), self.path.shared().connections.len());
+    }
+
+    /// Sends frames in one burst, and without the shortcut too: what has become of each must be the same, and so must all counts
+    /// and all connections.
+    pub(crate) fn send_together(&mut self, frames: &[(End, Vec<u8>)]) {
+        let (stages, counts) = self.stages.as_mut().expect("both ways are compared");
+        let through = |path: &mut Path, counts: &mut Counts| {
+            let mut rooms: Vec<Vec<u8>> =
+                frames.iter().map(|(_, frame)| [&[0xee; 256][..], frame, &[0xee; 64]].concat()).collect();
+            let mut burst: Vec<Packet<'_>> = rooms
+                .iter_mut()
+                .zip(frames)
+                .map(|(room, (from, frame))| Packet::new(room, 256, frame.len(), frame.len(), from.port))
+                .collect();
+            path.run(self.now, &self.tables, counts, &mut burst);
+            burst.iter().map(whole).collect::<Vec<_>>()
+        };
+        let (took, expected) = (through(&mut self.path, &mut self.counts), through(stages, counts));
+        for (number, (took, expected)) in took.iter().zip(&expected).enumerate() {
+            assert_eq!(took, expected, "packet {number}: {:?}", frames[number]);
+        }
+        assert_eq!(self.counts, *counts, "the shortcut and the stages count otherwise");
+        assert_eq!(connections(&self.path), connections(stages));
     }
 
     /// For who changes the path itself in the middle.
@@ -387,6 +418,25 @@ impl Bed {
         assert!(self.counts.parked < 65);
         released
     }
+}
+
+/// All that has become of a packet.
+fn whole(packet: &Packet<'_>) -> (Verdict, Vec<u8>, usize, Option<CutTo>) {
+    (packet.verdict(), packet.head().to_vec(), packet.total_len(), packet.cut_to())
+}
+
+/// Every connection, but for where it is kept.
+fn connections(path: &Path) -> Vec<String> {
+    let listed = path.shared().connections.list().map(|listed| {
+        let it = listed.connection;
+        let decided = (it.generation, it.owner, it.flags, it.mss, it.state);
+        let actions =
+            it.actions.map(|action| (action.egress, [action.l3_delta, action.l4_delta].map(|it| it % 0xffff)));
+        format!("{:?} {:?} {actions:?} {decided:?} {:?}", it.original, it.reply, listed.last_used)
+    });
+    let mut all: Vec<String> = listed.collect();
+    all.sort_unstable();
+    all
 }
 
 /// The beginning of a packet from one end to another as it stands on a link.

@@ -1,10 +1,11 @@
 //! Identities: what policies know a pod by.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use hashbrown::HashMap;
 
 use crate::hash::{Seeded, seeded};
+use crate::words::Words;
 
 /// A namespace and a set of labels: pods that no selector can tell apart share one. The control side gives the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +15,8 @@ pub struct Identity(pub u32);
 /// Mutable for the control side, read-only once in an `Arc`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identities {
-    v4: HashMap<Ipv4Addr, Identity, Seeded>,
+    /// Most of them, one line a look-up.
+    v4: Words,
     v6: HashMap<Ipv6Addr, Identity, Seeded>,
 }
 
@@ -22,13 +24,13 @@ impl Identities {
     /// No pod yet; the maps hash under `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { v4: HashMap::with_hasher(seeded(seed)), v6: HashMap::with_hasher(seeded(seed)) }
+        Self { v4: Words::new(seed), v6: HashMap::with_hasher(seeded(seed)) }
     }
 
-    /// Gives `address` an identity; returns the one it had.
+    /// Gives `address` an identity, any but the number `u32::MAX`; returns the one it had.
     pub fn insert(&mut self, address: IpAddr, identity: Identity) -> Option<Identity> {
         match address {
-            IpAddr::V4(v4) => self.v4.insert(v4, identity),
+            IpAddr::V4(v4) => self.v4.insert(v4.to_bits(), identity.0).map(Identity),
             IpAddr::V6(v6) => self.v6.insert(v6, identity),
         }
     }
@@ -36,7 +38,7 @@ impl Identities {
     /// Forgets `address`; returns the identity it had.
     pub fn remove(&mut self, address: IpAddr) -> Option<Identity> {
         match address {
-            IpAddr::V4(v4) => self.v4.remove(&v4),
+            IpAddr::V4(v4) => self.v4.remove(v4.to_bits()).map(Identity),
             IpAddr::V6(v6) => self.v6.remove(&v6),
         }
     }
@@ -46,7 +48,7 @@ impl Identities {
     #[inline]
     pub fn get(&self, address: IpAddr) -> Option<Identity> {
         match address {
-            IpAddr::V4(v4) => self.v4.get(&v4).copied(),
+            IpAddr::V4(v4) => self.v4.get(v4.to_bits()).map(Identity),
             IpAddr::V6(v6) => self.v6.get(&v6).copied(),
         }
     }

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use ipnet::IpNet;
 use thiserror::Error;
 
+use super::fronts::Fronts;
 use super::service::MAX_AFFINITY_SECONDS;
 use super::{
     FrontendKey, FrontendKind, Service, ServiceEntry, ServiceId, Services, Target, key_v4, key_v6, protocol_name,
@@ -237,6 +238,7 @@ impl ServicesBuilder {
     #[must_use]
     pub fn build(self) -> Services {
         let mut services = self.services;
+        services.fronts = fronts(&services);
         services.ranges = Prefixes::longest(services.cidrs.iter().map(|cidr| (*cidr, ())));
         let internal: Vec<IpAddr> = services.node_port_addresses().filter(|it| services.is_internal(*it)).collect();
         for address in internal {
@@ -255,4 +257,13 @@ impl ServicesBuilder {
             IpAddr::V6(v6) => self.services.v6.get(&key_v6(v6.into(), key.port, key.protocol)).copied(),
         }
     }
+}
+
+/// What a pod is given at each IPv4 frontend: by way of a ClusterIP only, as others hide it.
+fn fronts(services: &Services) -> Fronts {
+    let plain = |target: &Target| match (target.kind, services.service(target.service)) {
+        (FrontendKind::ClusterIp, Some(service)) => service.plain().cloned(),
+        _ => None,
+    };
+    Fronts::of(services.v4.iter().map(|(key, target)| (*key, plain(target))), 0)
 }

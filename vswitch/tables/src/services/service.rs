@@ -68,6 +68,8 @@ pub struct Service {
     external_local: bool,
     affinity: Option<u32>,
     source_ranges: Option<Arc<[IpNet]>>,
+    /// As [`Service::plain`].
+    plain: Option<Arc<[u64]>>,
 }
 
 impl Service {
@@ -83,6 +85,8 @@ impl Service {
         let cluster = Arc::new(Backends::new(cluster, choice));
         let local = Backends::new(local, choice);
         let local = if local == *cluster { Arc::clone(&cluster) } else { Arc::new(local) };
+        let given = if internal_local { &local } else { &cluster };
+        let plain = plain(given).filter(|_| affinity.is_none() && !cluster.is_empty());
         Ok(Arc::new(Self {
             key,
             name,
@@ -95,6 +99,7 @@ impl Service {
             external_local,
             affinity,
             source_ranges,
+            plain,
         }))
     }
 
@@ -189,6 +194,12 @@ impl Service {
         &self.known
     }
 
+    /// What a pod is given at a ClusterIP: one of these IPv4 addresses (upper half) and ports (lower half) by chance. `None` where
+    /// there is more to it.
+    pub(super) fn plain(&self) -> Option<&Arc<[u64]>> {
+        self.plain.as_ref()
+    }
+
     /// Whether `source` may use the load balancer addresses.
     #[must_use]
     pub fn allows_source(&self, source: IpAddr) -> bool {
@@ -218,6 +229,16 @@ fn check(entry: &ServiceEntry) -> Result<(), ServicesError> {
         }
     }
     Ok(())
+}
+
+/// The backends in the order in which they are chosen from, where they are chosen from by chance.
+fn plain(backends: &Backends) -> Option<Arc<[u64]>> {
+    let word = |backend: &Backend| match backend.address {
+        IpAddr::V4(v4) => Some(u64::from(v4.to_bits()) << 32 | u64::from(backend.port)),
+        IpAddr::V6(_) => None,
+    };
+    let words: Option<Arc<[u64]>> = backends.all().iter().map(word).collect();
+    words.filter(|words| !words.is_empty() && !backends.is_maglev())
 }
 
 /// One entry for each backend: an endpoint that is moving between slices is in two, and serves if one says so.

@@ -1,0 +1,226 @@
+//! Putting in what most new connections are: IPv4, and with room where both its tuples belong. In the words that records have, and
+//! with the hashes that who looked for them has worked out already.
+
+use super::Table;
+use crate::bucket::{Bucket, Vacancy, tag_of};
+use crate::counts::Counts;
+use crate::index::Index;
+use crate::layout::Line;
+use crate::place::{Family, Place};
+use crate::pool::Pool;
+use crate::record::Record;
+use crate::{Direction, Owner, Segment, State, Tick};
+
+/// A connection to be put in by [`Intake::open`]. Where there are two of a thing they are by [`Direction`]; the source stands above
+/// the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Addresses of its packets, as they arrive.
+    pub addresses: [u64; 2],
+    /// Ports of its packets, as they arrive.
+    pub ports: [u32; 2],
+    /// As [`crate::View::hash`] gives them for addresses, ports and protocol.
+    pub hashes: [u64; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// As [`crate::New::actions`]: egress above both deltas, that of layer 3 first.
+    pub actions: [u64; 2],
+    /// As [`crate::New::generation`].
+    pub generation: u32,
+    /// As [`crate::New::owner`].
+    pub owner: Owner,
+    /// As [`crate::New::flags`].
+    pub flags: u16,
+    /// As [`crate::New::mss`].
+    pub mss: u16,
+    /// As [`crate::New::segment`].
+    pub segment: Segment,
+}
+
+/// The table as a burst puts IPv4 connections in: slices worked out once.
+#[derive(Clone, Copy)]
+pub struct Intake<'t> {
+    index: Index<'t>,
+    records: &'t [Line],
+    pool: Pool<'t>,
+    counts: Counts<'t>,
+}
+
+impl Table {
+    /// Where new IPv4 connections are put in.
+    #[must_use]
+    pub fn intake(&self) -> Intake<'_> {
+        let lines = self.lines();
+        Intake {
+            index: self.layout.index_of(lines),
+            records: self.layout.v4_of(lines),
+            pool: self.pool_in(lines, Family::V4),
+            counts: self.counts_in(lines),
+        }
+    }
+}
+
+/// A bucket that this thread has locked; let go of on drop.
+struct Held<'t>(Bucket<'t>);
+
+impl Drop for Held<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
+
+impl Intake<'_> {
+    /// Whether no connection with that hash can be elsewhere than where its hash leads.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_at_home(&self, hash: u64) -> bool {
+        Bucket::reach(self.index.bucket(self.index.home(hash)).flags()) == 0
+    }
+
+    /// Puts a connection in, as [`Table::insert`] does. False, with nothing changed, where there is anything in the way: a connection
+    /// with one of its tuples, a bucket that is full or was, both tuples in one bucket, a share or a table that is used up.
+    /// [`Table::insert`] then says what it is.
+    #[must_use]
+    #[inline]
+    pub fn open(&self, opening: &Opening, now: Tick) -> bool {
+        let [one, other] = opening.hashes.map(|hash| self.index.home(hash));
+        if one == other {
+            return false;
+        }
+        // In the order in which everybody locks.
+        let (low, high) = (self.index.bucket(one.min(other)), self.index.bucket(one.max(other)));
+        low.lock();
+        let _low = Held(low);
+        high.lock();
+        let _high = Held(high);
+        let [original, reply] = [one, other].map(|home| self.index.bucket(home));
+        let tags = opening.hashes.map(tag_of);
+        let (Some(original), Some(reply)) = (original.vacancy(tags[0]), reply.vacancy(tags[1])) else { return false };
+        self.fill([original, reply], tags, opening, now)
+    }
+
+    #[inline(always)]
+    fn fill(&self, slots: [Vacancy<'_>; 2], tags: [u16; 2], opening: &Opening, now: Tick) -> bool {
+        if self.counts.add(opening.owner).is_err() {
+            return false;
+        }
+        let record = |number: u32| {
+            let first = self.records.get(number as usize)?;
+            Some(Record { place: Place::new(Family::V4, number), first, second: None })
+        };
+        let Some(record) = self.pool.take(record).and_then(record) else {
+            self.counts.subtract(opening.owner);
+            return false;
+        };
+        slots[0].fill(tags[0], record.place.entry(Direction::Original));
+        slots[1].fill(tags[1], record.place.entry(Direction::Reply));
+        record.open(opening, State::first(opening.protocol, opening.segment), now);
+        true
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tuple::Key;
+    use crate::{Action, Config, New, Refused, Tuple};
+
+    fn tuple(client: u8, port: u16) -> Tuple {
+        Tuple {
+            source: Ipv4Addr::new(10, 0, 0, client).into(),
+            destination: Ipv4Addr::new(10, 96, 0, 1).into(),
+            source_port: port,
+            destination_port: 80,
+            protocol: 6,
+        }
+    }
+
+    fn new(client: u8, port: u16, backend: u8) -> New {
+        let original = tuple(client, port);
+        let behind = Tuple { destination: Ipv4Addr::new(10, 1, 2, backend).into(), destination_port: 8080, ..original };
+        let action = |side: u16| Action { egress: 7 << 16 | u32::from(port), l3_delta: side, l4_delta: side + 10 };
+        New {
+            original,
+            reply: behind.reversed(),
+            actions: [action(1), action(2)],
+            generation: 99,
+            owner: Owner(u16::from(client)),
+            flags: 5,
+            mss: 1400,
+            segment: Segment::Tcp { flags: 2 },
+        }
+    }
+
+    fn opening(table: &Table, new: &New) -> Opening {
+        let words = |tuple: &Tuple| match Key::of(tuple) {
+            Some(Key::V4 { addresses, ports, .. }) => (addresses, ports),
+            _ => panic!("IPv4"),
+        };
+        let [original, reply] = [&new.original, &new.reply].map(words);
+        let action = |it: &Action| u64::from(it.egress) << 32 | u64::from(it.l3_delta) << 16 | u64::from(it.l4_delta);
+        Opening {
+            addresses: [original.0, reply.0],
+            ports: [original.1, reply.1],
+            hashes: [table.hash(&new.original), table.hash(&new.reply)],
+            protocol: new.original.protocol,
+            actions: [action(&new.actions[0]), action(&new.actions[1])],
+            generation: new.generation,
+            owner: new.owner,
+            flags: new.flags,
+            mss: new.mss,
+            segment: new.segment,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Few buckets, so that they get full, and small shares.
+        #[test]
+        fn what_is_opened_is_what_would_have_been_inserted(
+            seed in any::<u64>(),
+            capacity in 1_u32..200,
+            all in prop::collection::vec((0_u8..4, 0_u16..40, 0_u8..2), 1..200),
+        ) {
+            let config = Config { capacity, pod_share: 50, seed, ..Config::default() };
+            let (opened, inserted) = (Table::new(config), Table::new(config));
+            let (mut easy, mut taken) = (0, 0);
+            for (now, (client, port, backend)) in (1..).zip(all) {
+                let new = new(client, port, backend);
+                let expected = inserted.insert(&new, Tick(now));
+                if opened.intake().open(&opening(&opened, &new), Tick(now)) {
+                    easy += 1;
+                    prop_assert!(expected.is_ok());
+                } else {
+                    let got = opened.insert(&new, Tick(now));
+                    prop_assert_eq!(got.is_ok(), expected.is_ok());
+                    taken += u32::from(matches!(got, Err(Refused::OriginalTaken(_))));
+                }
+                prop_assert_eq!(opened.len(), inserted.len());
+                prop_assert_eq!(opened.owned_by(new.owner), inserted.owned_by(new.owner));
+                for tuple in [new.original, new.reply] {
+                    let found = |table: &Table| {
+                        let found = table.find(table.hash(&tuple), &tuple)?;
+                        Some((found.direction, found.original, found.reply, found.actions, found.generation, found.mss, found.flags, found.state))
+                    };
+                    prop_assert_eq!(found(&opened), found(&inserted));
+                }
+                // Gone again, so that records are used anew.
+                if now % 3 == 0 {
+                    for table in [&opened, &inserted] {
+                        if let Some(found) = table.find(table.hash(&new.original), &new.original) {
+                            prop_assert!(table.remove(&found));
+                        }
+                    }
+                }
+            }
+            prop_assert!(capacity < 20 || easy > 0);
+            prop_assert!(easy + taken <= 200);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Openings: the shortcut for the first packets of connections, where nothing is special about packet, destination and policies.
+//!
+//! ```text
+//! plain, no connection --> choose: a pod of the cluster, or a backend of a ClusterIP
+//!   --> place: of this node or a peer's, whose identity
+//!     --> judge: egress and ingress
+//!       --> meet: the reply's tuple ... all packets of the burst so far; then one by one
+//!         --> begin: the connection is made, the packet sent
+//! ```
+//!
+//! Each pass is a loop of its own over the burst, so that its packets wait for memory together. As with the shortcut nothing is decided
+//! that the stages would decide otherwise: where anything else is the case (another kind of destination, a refusal, a client to be
+//! hidden, a tuple that is taken), nothing has been written and the packet takes the stages.
+
+use std::net::Ipv4Addr;
+
+use arrayvec::ArrayVec;
+use sluice_connections as connections;
+use sluice_connections::{Intake, Owner, View};
+use sluice_tables::{District, Front, Rules, Tables};
+use sluice_wire::{protocol, tcp};
+
+use crate::connection::{announced, flags};
+use crate::egress::Egress;
+use crate::origin::Origin;
+use crate::path_mtus::PathMtus;
+use crate::service::chance;
+use crate::shortcut::{self, Becomes, Left, Plain, TOGETHER, Under};
+use crate::translate::{add, difference, word};
+use crate::{Counts, Packet};
+
+/// Under which tables, and what else is the same for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'t> {
+    pub(crate) tables: &'t Tables,
+    pub(crate) view: View<'t>,
+    pub(crate) intake: Intake<'t>,
+    /// What is known of paths.
+    pub(crate) narrow: Option<&'t PathMtus>,
+    /// As [`crate::service::Chooser`] has it.
+    pub(crate) chance: u64,
+}
+
+/// One of the burst's first packets, and what has been decided of it so far.
+#[derive(Clone, Copy)]
+struct Opening<'t> {
+    /// Which of the burst's packets.
+    number: u8,
+    /// False once the stages have to say.
+    stands: bool,
+    /// Whether a Service led there.
+    service: bool,
+    /// What was read of it.
+    plain: &'t Plain,
+    /// Where it really goes.
+    address: u32,
+    port: u16,
+    /// Whose share it counts against.
+    owner: Owner,
+    /// Where packets leave, from the client and back.
+    there: Egress,
+    back: Egress,
+    /// What client and target have to be allowed by: the rules of a pod of this node.
+    rules: [Option<&'t Rules>; 2],
+    /// Of the reply's tuple.
+    hash: u64,
+}
+
+/// The openings of a burst, in the order of its packets.
+pub(crate) struct Openings<'t> {
+    all: ArrayVec<Opening<'t>, TOGETHER>,
+    /// The next to be begun.
+    next: usize,
+}
+
+impl<'t> Openings<'t> {
+    /// Decides about those of `packets` that were left over and that nothing is known of. The second result is to be kept, so that
+    /// what was read ahead is.
+    pub(crate) fn of(field: &Field<'t>, packets: &[Packet<'_>], left: &'t Left) -> (Self, u64) {
+        let mut openings = Self { all: ArrayVec::new(), next: 0 };
+        for (number, plain) in left {
+            if plain.is_unknown() && !plain.is_special() && field.intake.is_at_home(plain.hash) {
+                let Some(packet) = packets.get(usize::from(*number)) else { continue };
+                openings.all.push(choose(field, *number, packet, plain));
+            }
+        }
+        if openings.all.is_empty() {
+            return (openings, 0);
+        }
+        for opening in &mut openings.all {
+            opening.stands = opening.stands && place(field.tables, opening);
+        }
+        for opening in &mut openings.all {
+            opening.stands = opening.stands && judge(field.tables, opening);
+        }
+        let mut read = 0;
+        for opening in &mut openings.all {
+            let (addresses, ports) = reply(opening);
+            opening.hash = field.view.hash(addresses, ports, opening.plain.protocol);
+            read ^= field.view.touch(opening.hash);
+        }
+        (openings, read)
+    }
+
+    /// Begins the connection of the burst's packet `number` and sends it on its way. False, with nothing changed, when the stages have
+    /// to.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        field: &Field<'_>,
+        under: &Under<'_>,
+        counts: &mut Counts,
+        number: u8,
+        packet: &mut Packet<'_>,
+    ) -> bool {
+        match self.all.get(self.next) {
+            Some(opening) if opening.number == number => {
+                self.next += 1;
+                opening.stands && begin(field, under, counts, packet, opening)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Where a packet really goes.
+#[inline(always)]
+fn choose<'t>(field: &Field<'_>, number: u8, packet: &Packet<'_>, plain: &'t Plain) -> Opening<'t> {
+    let (destination, port) = (plain.addresses as u32, plain.ports as u16);
+    let from = packet.port();
+    let mut opening = Opening {
+        number,
+        stands: true,
+        service: false,
+        plain,
+        address: destination,
+        port,
+        owner: Owner(from.0),
+        there: Egress::Uplink,
+        back: Egress::Port(from),
+        rules: [None; 2],
+        hash: 0,
+    };
+    // Nobody sends through a tunnel what the sender's own node has not already sent to a backend.
+    if plain.inner != 0 {
+        return opening;
+    }
+    match field.tables.services().front(destination, port, plain.protocol) {
+        Front::None => {}
+        Front::Special => opening.stands = false,
+        Front::Plain(backends) => {
+            let position = (u128::from(chance(field.chance, plain.hash)) * backends.len() as u128) >> 64;
+            // There is one at least.
+            let backend = backends.get(position as usize).copied().unwrap_or(0);
+            opening.address = (backend >> 32) as u32;
+            opening.port = backend as u16;
+            opening.service = true;
+        }
+    }
+    opening
+}
+
+/// Whose the target is, and who is to be asked. True if it is a pod's, and another than the client.
+#[inline(always)]
+fn place<'t>(tables: &'t Tables, opening: &mut Opening<'t>) -> bool {
+    let plain = opening.plain;
+    let district = tables.district(Ipv4Addr::from_bits(opening.address));
+    if plain.inner != 0 {
+        let Some((peer, _)) = tables.peer_of(source(plain).into()) else { return false };
+        let District::Pod(pod) = district else { return false };
+        opening.there = Egress::Port(pod);
+        opening.back = Egress::Tunnel(peer);
+        opening.owner = Owner(pod.0);
+        opening.rules[1] = tables.policy(pod).ingress.as_deref();
+        return true;
+    }
+    if plain.protocol == protocol::UDP && tables.tunnel().is_some_and(|tunnel| tunnel.port == opening.port) {
+        return false;
+    }
+    let Egress::Port(client) = opening.back else { return false };
+    opening.rules[0] = tables.policy(client).egress.as_deref();
+    match district {
+        District::Pod(pod) => {
+            opening.there = Egress::Port(pod);
+            opening.rules[1] = tables.policy(pod).ingress.as_deref();
+            pod != client
+        }
+        District::PeerPod(peer) => {
+            opening.there = Egress::Tunnel(peer);
+            tables.tunnel().is_some()
+        }
+        District::Other => false,
+    }
+}
+
+/// Whether the policies of both ends allow it.
+#[inline(always)]
+fn judge(tables: &Tables, opening: &Opening<'_>) -> bool {
+    let allow = |rules: Option<&Rules>, peer: Ipv4Addr| {
+        let Some(rules) = rules else { return true };
+        rules.allows(peer.into(), tables.identity(peer.into()), opening.plain.protocol, opening.port)
+    };
+    allow(opening.rules[0], Ipv4Addr::from_bits(opening.address)) && allow(opening.rules[1], source(opening.plain))
+}
+
+#[inline(always)]
+fn begin(
+    field: &Field<'_>,
+    under: &Under<'_>,
+    counts: &mut Counts,
+    packet: &mut Packet<'_>,
+    opening: &Opening<'_>,
+) -> bool {
+    let Opening { plain, service, owner, there, back, .. } = *opening;
+    let mut mss = mss(packet.head(), plain);
+    if let Some(narrow) = field.narrow {
+        mss = narrower(narrow, under, opening, mss);
+    }
+    let Some(lane) = under.lanes.find(there.encode()).filter(|lane| lane.takes(packet, plain, mss)) else {
+        return false;
+    };
+    let origin = match back {
+        Egress::Tunnel(peer) => Origin::Tunnel(peer),
+        _ => Origin::Pod,
+    };
+    let (addresses, ports) = reply(opening);
+    let becomes = becomes(opening);
+    // What goes back undoes it.
+    let undone = if service { [!becomes.l3_delta, !becomes.l4_delta] } else { [0; 2] };
+    let action =
+        |egress: Egress, [l3, l4]: [u16; 2]| u64::from(egress.encode()) << 32 | u64::from(l3) << 16 | u64::from(l4);
+    let record = connections::Opening {
+        addresses: [plain.addresses, addresses],
+        ports: [plain.ports, ports],
+        hashes: [plain.hash, opening.hash],
+        protocol: plain.protocol,
+        actions: [action(there, [becomes.l3_delta, becomes.l4_delta]), action(back, undone)],
+        generation: under.generation,
+        owner,
+        // What a Service leads elsewhere is translated, and nothing else.
+        flags: flags(origin, service, false, service),
+        mss,
+        segment: plain.segment(),
+    };
+    if !field.intake.open(&record, under.now) {
+        return false;
+    }
+    counts.connection_misses += 1;
+    counts.connections_new += 1;
+    shortcut::send(&lane, counts, packet, plain, service.then_some(&becomes));
+    true
+}
+
+/// The connection's segment size where it announces `mss`: one that the paths to its ends take.
+#[cold]
+fn narrower(narrow: &PathMtus, under: &Under<'_>, opening: &Opening<'_>, mss: u16) -> u16 {
+    let ends = [source(opening.plain).into(), Ipv4Addr::from_bits(opening.address).into()];
+    match narrow.mss(ends, under.now) {
+        Some(known) if opening.plain.protocol == protocol::TCP && (mss == 0 || known < mss) => known,
+        _ => mss,
+    }
+}
+
+#[inline(always)]
+fn source(plain: &Plain) -> Ipv4Addr {
+    Ipv4Addr::from_bits((plain.addresses >> 32) as u32)
+}
+
+/// Addresses and ports of a packet that answers.
+#[inline(always)]
+fn reply(opening: &Opening<'_>) -> (u64, u32) {
+    let plain = opening.plain;
+    let addresses = u64::from(opening.address) << 32 | plain.addresses >> 32;
+    (addresses, u32::from(opening.port) << 16 | plain.ports >> 16)
+}
+
+/// What the client's packets become.
+#[inline(always)]
+fn becomes(opening: &Opening<'_>) -> Becomes {
+    let plain = opening.plain;
+    let addresses = plain.addresses >> 32 << 32 | u64::from(opening.address);
+    let ports = plain.ports >> 16 << 16 | u32::from(opening.port);
+    let l3_delta = difference(plain.addresses as u32, opening.address);
+    Becomes { addresses, ports, l3_delta, l4_delta: add(l3_delta, word(plain.ports as u16, opening.port)) }
+}
+
+/// The segment size that a SYN announces.
+#[inline(always)]
+fn mss(head: &[u8], plain: &Plain) -> u16 {
+    if plain.protocol != protocol::TCP || plain.flags & tcp::flag::SYN == 0 {
+        return 0;
+    }
+    head.get(usize::from(plain.inner) + Plain::L4..).map_or(0, announced)
+}
