@@ -7,11 +7,9 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The rights are missing (HTTP 403).
-    #[error(
-        "{verb} {resource} is forbidden; grant get, list and watch of {resource} to sluiced (the server says: {message})"
-    )]
+    #[error("{verb} {resource} is forbidden; grant {} of {resource} to sluiced (the server says: {message})", grant(.verb))]
     Forbidden {
-        /// What was asked for: `list` or `watch`.
+        /// What was asked for, as RBAC calls it: `list`, `watch`, `patch`.
         verb: &'static str,
         /// The resource with its group, as RBAC writes it: `endpointslices.discovery.k8s.io`.
         resource: &'static str,
@@ -76,4 +74,12 @@ pub enum Failure {
         /// Where the watch or the list was to go on.
         resource_version: String,
     },
+}
+
+/// The verbs to grant: those of a watch are needed together.
+fn grant<'a>(verb: &&'a str) -> &'a str {
+    match *verb {
+        "list" | "watch" => "get, list and watch",
+        verb => verb,
+    }
 }

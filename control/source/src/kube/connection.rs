@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tower::{BoxError, ServiceBuilder};
@@ -47,10 +48,6 @@ impl Connection {
         Connection { access, patience, client: Mutex::new((0, None)) }
     }
 
-    pub(crate) fn patience(&self) -> Patience {
-        self.patience
-    }
-
     /// Sends a request and returns the answer when its status is a success.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<Answer, Setback> {
         let (made, client) = self.client().await?;
@@ -76,6 +73,21 @@ impl Connection {
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, Setback> {
         let request = Request::get(path).header(http::header::ACCEPT, "application/json").body(Body::empty());
         self.send(request.map_err(bad_request)?).await
+    }
+
+    /// Writes a body of a type, and reads what is answered to it.
+    pub(crate) async fn write(&self, method: Method, path: &str, kind: &str, body: &Value) -> Result<(), Setback> {
+        let request = Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, kind);
+        let request = request.header(http::header::ACCEPT, "application/json");
+        let answer = self.send(request.body(Body::from(body.to_string().into_bytes())).map_err(bad_request)?).await?;
+        // To the end, so that the connection can be used again.
+        answer.whole(self.patience.answer).await.map(drop)
+    }
+
+    /// Reads something short.
+    pub(crate) async fn read(&self, path: &str, accept: &str) -> Result<Vec<u8>, Setback> {
+        let request = Request::get(path).header(http::header::ACCEPT, accept).body(Body::empty());
+        self.send(request.map_err(bad_request)?).await?.whole(self.patience.answer).await
     }
 
     /// The client in use, or a new one from what the files of the access say now.
@@ -158,9 +170,14 @@ pub(crate) async fn start_of_body(body: Body, limit: usize, patience: Duration) 
     bytes
 }
 
-/// Whether a status says that the server does not know a request's parameters.
+/// Whether a status may say that the server cannot do what a request's parameters ask for.
 pub(crate) fn is_not_understood(status: u16) -> bool {
-    [StatusCode::BAD_REQUEST, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::NOT_IMPLEMENTED]
-        .iter()
-        .any(|known| known.as_u16() == status)
+    let known = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::NOT_IMPLEMENTED,
+        // "the required storage feature RequestWatchProgress is disabled", with etcd 3.4.
+        StatusCode::INTERNAL_SERVER_ERROR,
+    ];
+    known.iter().any(|known| known.as_u16() == status)
 }

@@ -89,13 +89,28 @@ struct RawLine<'a> {
     object: &'a RawValue,
 }
 
-/// What every object, list and bookmark has. Fields of the wrong type count as missing: here they only name the object.
+/// What every object and bookmark has. What is of the wrong type counts as missing: here it only names the object.
 #[derive(Default, Deserialize)]
-struct RawHead {
+struct RawHead<'a> {
     #[serde(default)]
     kind: Option<serde_json::Value>,
-    #[serde(default)]
-    metadata: Option<RawMetadata>,
+    #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
+}
+
+/// The head of an object, read.
+struct Head {
+    kind: Option<String>,
+    metadata: RawMetadata,
+}
+
+impl Head {
+    fn of(text: &str) -> Head {
+        let raw: RawHead<'_> = serde_json::from_str(text).unwrap_or_default();
+        let metadata = raw.metadata.and_then(|metadata| serde_json::from_str(metadata.get()).ok());
+        let kind = raw.kind.map(|kind| kind.as_str().map_or_else(|| kind.to_string(), str::to_owned));
+        Head { kind, metadata: metadata.unwrap_or_default() }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -159,11 +174,11 @@ pub(crate) fn line(kind: Kind, bytes: &[u8]) -> Result<Line, Nonsense> {
     }
     let (item, head) = item(kind, raw.object.get());
     let expected = resource(kind).kind;
-    if head.kind.as_ref().and_then(serde_json::Value::as_str) != Some(expected) {
-        let found = head.kind.map_or_else(|| "nothing".to_owned(), |kind| kind.to_string());
-        return Err(Nonsense(format!("the kind in its watch is {} where {expected} is due", told(&found))));
+    if head.kind.as_deref() != Some(expected) {
+        let found = head.kind.as_deref().unwrap_or("nothing");
+        return Err(Nonsense(format!("the kind in its watch is {} where {expected} is due", told(found))));
     }
-    let metadata = head.metadata.unwrap_or_default();
+    let metadata = head.metadata;
     let resource_version = metadata.resource_version.unwrap_or_default();
     match raw.kind.as_ref() {
         "ADDED" | "MODIFIED" => Ok(Line::There(item, resource_version)),
@@ -196,16 +211,12 @@ pub(crate) fn status(code: u16, bytes: &[u8]) -> Status {
 }
 
 /// Reads an object. The first look names it, even when the second one cannot make anything of it.
-fn item(kind: Kind, text: &str) -> (Item, RawHead) {
-    let head: RawHead = serde_json::from_str(text).unwrap_or_default();
-    let metadata = head.metadata.as_ref();
-    let namespace = metadata.and_then(|metadata| metadata.namespace.clone());
-    let subject = Subject {
-        kind,
-        namespace: kind.is_namespaced().then(|| namespace.unwrap_or_else(|| "default".to_owned())),
-        name: metadata.and_then(|metadata| metadata.name.clone()),
-    };
-    let version = metadata.and_then(|metadata| metadata.resource_version.as_deref()).unwrap_or_default();
+fn item(kind: Kind, text: &str) -> (Item, Head) {
+    let head = Head::of(text);
+    let RawMetadata { name, namespace, resource_version, .. } = &head.metadata;
+    let namespace = || namespace.clone().unwrap_or_else(|| "default".to_owned());
+    let subject = Subject { kind, namespace: kind.is_namespaced().then(namespace), name: name.clone() };
+    let version = resource_version.as_deref().unwrap_or_default();
     let version = Version::new(version);
     let form = form(kind, text, &subject);
     (Item { subject, version, form }, head)

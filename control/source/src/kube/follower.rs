@@ -31,6 +31,8 @@ const STREAM_AGAIN: Duration = Duration::from_secs(1800);
 enum Stop {
     /// Something failed.
     Setback(Setback),
+    /// The server does not stream lists; they are read in pages.
+    NoStream,
     /// Nobody listens any more.
     Closed,
 }
@@ -86,6 +88,10 @@ impl Follower {
         loop {
             let setback = match self.round().await {
                 Ok(()) => continue,
+                Err(Stop::NoStream) => {
+                    self.refused_stream = Some(Instant::now());
+                    continue;
+                }
                 Err(Stop::Closed) => return,
                 Err(Stop::Setback(setback)) => setback,
             };
@@ -110,7 +116,8 @@ impl Follower {
         if self.resume.is_none() {
             self.teller.lists();
             let refused_lately = self.refused_stream.is_some_and(|at| at.elapsed() < STREAM_AGAIN);
-            if !refused_lately && let Some(answer) = self.ask_for_stream().await? {
+            if !refused_lately {
+                let answer = self.ask_for_stream().await?;
                 return self.watch(answer, true).await;
             }
             self.list().await?;
@@ -127,17 +134,21 @@ impl Follower {
         format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={}", self.resource.path, bound.as_secs().max(1))
     }
 
-    /// A watch that begins with all objects there are, or `None` when the server does not know such a thing.
-    async fn ask_for_stream(&mut self) -> Result<Option<Answer>, Stop> {
+    /// A watch that begins with all objects there are.
+    async fn ask_for_stream(&mut self) -> Result<Answer, Stop> {
         let path = format!("{}&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", self.watch_path());
-        match self.connection.get(&path).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(Setback { failure: Failure::Refused { status, message }, .. }) if is_not_understood(status) => {
+        self.connection.get(&path).await.map_err(|setback| self.without_stream(setback))
+    }
+
+    /// A server that does not know streaming lists says so in one of several ways: with a status of its own, or, where its store
+    /// cannot tell how far it is, in the middle of the stream.
+    fn without_stream(&self, setback: Setback) -> Stop {
+        match &setback.failure {
+            Failure::Refused { status, message } if is_not_understood(*status) => {
                 tracing::debug!(kind = %self.kind, message, "lists are not streamed here; they are read in pages");
-                self.refused_stream = Some(Instant::now());
-                Ok(None)
+                Stop::NoStream
             }
-            Err(setback) => Err(setback.while_asking("watch", self.resource.name, "").into()),
+            _ => setback.while_asking("watch", self.resource.name, "").into(),
         }
     }
 
@@ -200,8 +211,7 @@ impl Follower {
                 }
                 Next::Quiet if watching.initial => {
                     // It may be that the server passed over what it does not know, and will never say that it is done.
-                    self.refused_stream = Some(Instant::now());
-                    return Err(Failure::Silent { after: self.timing.answer }.into());
+                    return Err(Stop::NoStream);
                 }
                 Next::Quiet if !watching.settled => {
                     watching.settled = true;
@@ -239,6 +249,7 @@ impl Follower {
                 }
                 (Vec::new(), resource_version)
             }
+            Line::Error(status) if watching.initial => return Err(self.without_stream(Setback::of_status(status))),
             Line::Error(status) => {
                 let at = self.resume.clone().unwrap_or_default();
                 return Err(Setback::of_status(status).while_asking("watch", self.resource.name, &at).into());

@@ -2,15 +2,26 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use sluice_model::{NodeName, Subject};
 use tokio::sync::{mpsc, watch};
 
 use crate::kube::access::Access;
+use crate::kube::connection::{Connection, Patience};
+use crate::kube::reporter::lately::Lately;
+use crate::kube::reporter::write::Writer;
+
+mod event;
+mod lately;
+mod node;
+mod write;
 
 /// Faults that wait to be reported; more than that are dropped and counted.
 const QUEUE: usize = 256;
+
+/// How long the server is waited for.
+const PATIENCE: Patience = Patience { connect: Duration::from_secs(10), answer: Duration::from_secs(30) };
 
 /// What this node uses, for its peers to read. Each becomes an annotation of its Node, and is taken off it when missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +64,8 @@ pub struct ReporterTiming {
     pub repeat: Duration,
     /// Events in a minute, at most. Default 20.
     pub events_per_minute: u32,
+    /// An Event waits up to this at random, so that the nodes of a cluster do not all make it at once. Default 5 s.
+    pub spread: Duration,
     /// The annotations are written again after this, in case somebody took them off. Default 10 min.
     pub refresh: Duration,
     /// Before the first try after a failure; doubled at each further one. Default 1 s.
@@ -66,6 +79,7 @@ impl Default for ReporterTiming {
         ReporterTiming {
             repeat: Duration::from_secs(3600),
             events_per_minute: 20,
+            spread: Duration::from_secs(5),
             refresh: Duration::from_secs(600),
             backoff: Duration::from_secs(1),
             backoff_limit: Duration::from_secs(60),
@@ -82,7 +96,7 @@ pub struct ReporterStatus {
     pub node_failure: Option<String>,
     /// Events written.
     pub events_written: u64,
-    /// Faults not told because there were too many.
+    /// Times that a fault was not told, as there were too many or as it could not be written.
     pub events_dropped: u64,
     /// Why an Event could not be written at the last try; `None` when it could.
     pub event_failure: Option<String>,
@@ -93,6 +107,8 @@ pub struct ReporterStatus {
 pub struct Reporter {
     facts: watch::Sender<Option<NodeFacts>>,
     faults: mpsc::Sender<ObjectFault>,
+    lately: Arc<Mutex<Lately>>,
+    repeat: Duration,
     status: Arc<Mutex<ReporterStatus>>,
 }
 
@@ -102,10 +118,14 @@ impl Reporter {
     /// # Panics
     /// Outside a tokio runtime with time and I/O enabled.
     pub fn start(access: Access, node: NodeName, timing: ReporterTiming) -> Reporter {
-        let (facts, _) = watch::channel(None);
-        let (faults, _) = mpsc::channel(QUEUE);
-        let _ = (access, node, timing);
-        Reporter { facts, faults, status: Arc::default() }
+        let (facts, newest) = watch::channel(None);
+        let (faults, queue) = mpsc::channel(QUEUE);
+        let (lately, status): (Arc<Mutex<Lately>>, Arc<Mutex<ReporterStatus>>) = Default::default();
+        let connection = Arc::new(Connection::new(access, PATIENCE));
+        let writer = Writer { connection, node, timing, status: Arc::clone(&status) };
+        tokio::spawn(writer.clone().keep_node(newest));
+        tokio::spawn(writer.make_events(queue, Arc::clone(&lately)));
+        Reporter { facts, faults, lately, repeat: timing.repeat, status }
     }
 
     /// Puts the facts on the own Node, and says there that its network is available. The newest facts count.
@@ -119,8 +139,11 @@ impl Reporter {
 
     /// Tells faults as Events on their objects. All that hold may be given each time: those told lately are passed over.
     pub fn report(&self, faults: &[ObjectFault]) {
-        for fault in faults {
-            if self.faults.try_send(fault.clone()).is_err() {
+        let now = Instant::now();
+        let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        for fault in faults.iter().filter(|fault| is_named(&fault.subject)) {
+            if lately.is_news(fault, now, self.repeat) && self.faults.try_send(fault.clone()).is_err() {
+                lately.forget(fault);
                 self.status.lock().unwrap_or_else(PoisonError::into_inner).events_dropped += 1;
             }
         }
@@ -130,4 +153,10 @@ impl Reporter {
     pub fn status(&self) -> ReporterStatus {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Whether the names are such that a path may be made of them: they are as written, and may be anything.
+fn is_named(subject: &Subject) -> bool {
+    let good = |name: &str| NodeName::new(name).is_ok();
+    subject.name.as_deref().is_some_and(good) && subject.namespace.as_deref().is_none_or(good)
 }

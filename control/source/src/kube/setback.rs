@@ -75,12 +75,7 @@ pub(crate) fn failure_of(error: &kube::Error) -> Failure {
 
 /// What an error says about certificates, if it does.
 pub(crate) fn about_certificates(error: &(dyn Error + 'static)) -> Option<Failure> {
-    let tls = chain(error).find_map(|error| {
-        // The source of an I/O error is that of the error inside, which would be passed over.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        inner.or_else(|| error.downcast_ref::<rustls::Error>())
-    })?;
+    let tls = chain(error).find_map(|error| error.downcast_ref::<rustls::Error>())?;
     let reason = match tls {
         rustls::Error::InvalidCertificate(error) => format!("the server's certificate is not trusted: {error}"),
         rustls::Error::NoCertificatesPresented => "the server has no certificate".to_owned(),
@@ -109,6 +104,35 @@ fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
     )
 }
 
+/// An error and its causes. The source of an I/O error is that of the error inside, which would be passed over.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
+        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| (*error).source())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_found_below_any_number_of_io_errors() {
+        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        let Some(Failure::Certificate { reason }) = about_certificates(&error) else {
+            panic!("not found in {error:?}")
+        };
+        assert_eq!(reason, "the server's certificate is not trusted: UnknownIssuer");
+        assert_eq!(about_certificates(&io::Error::other("something else")), None);
+    }
+
+    #[test]
+    fn a_refused_client_certificate_is_told_apart_from_other_alerts() {
+        let alert = |alert| about_certificates(&io::Error::other(rustls::Error::AlertReceived(alert)));
+        assert!(matches!(alert(rustls::AlertDescription::CertificateExpired), Some(Failure::Certificate { .. })));
+        assert_eq!(alert(rustls::AlertDescription::InternalError), None);
+    }
 }

@@ -1,6 +1,9 @@
 //! The Kubernetes API as a source, against a server that follows a script.
 
+mod access;
+mod certificates;
 mod failures;
+mod reporter;
 mod server;
 mod told;
 mod watches;

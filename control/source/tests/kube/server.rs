@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -17,6 +18,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
+    /// When it was read.
+    pub(crate) at: Instant,
 }
 
 impl Asked {
@@ -148,7 +151,7 @@ impl Server {
 
     /// At an address that another one may have left, with a certificate or without.
     pub(crate) async fn start_at(address: &str, tls: Option<TlsAcceptor>) -> Server {
-        let listener = TcpListener::bind(address).await.expect("an address to listen at");
+        let listener = listen(address).await;
         let address = listener.local_addr().expect("the address");
         let script = Arc::new(Mutex::new(Script::default()));
         let mut accepting = JoinSet::new();
@@ -169,6 +172,19 @@ impl Server {
     pub(crate) fn asked(&self, resource: &str) -> Vec<Asked> {
         let script = self.script.lock().expect("the script");
         script.asked.iter().filter(|asked| asked.resource() == resource).cloned().collect()
+    }
+}
+
+/// The task of a server that was dropped may hold its address for a moment longer.
+async fn listen(address: &str) -> TcpListener {
+    let mut tries = 0;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(error) => assert!(tries < 1000, "an address to listen at: {error}"),
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -254,7 +270,7 @@ async fn request(stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>) ->
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Asked { method, path, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Some(Asked { method, path, headers, body: String::from_utf8_lossy(&body).into_owned(), at: Instant::now() })
 }
 
 /// `false` when the connection is over.
