@@ -1,0 +1,84 @@
+//! What a compiler makes of one change after the other is what a new one makes of the objects there are in the end.
+
+mod objects;
+mod outcome;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use sluice_model::{Compiler, Index, Key, Object};
+
+use objects::{attachments, node_of, step};
+use outcome::{Outcome, compile};
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Step {
+    Apply(Box<Object>),
+    /// The object at this place among those there are.
+    Delete(prop::sample::Index),
+    /// Which of the pods of this node are attached.
+    Attach(u8),
+    /// Whether NodePorts are served at the node's other addresses too.
+    Config(bool),
+}
+
+/// The objects in force, twice: in an index that has seen them come and go, and in a list.
+#[derive(Default)]
+struct World {
+    index: Index,
+    compiler: Compiler,
+    objects: BTreeMap<Key, Object>,
+    attached: u8,
+    all_addresses: bool,
+}
+
+impl World {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Apply(object) => {
+                self.objects.insert(object.key(), (*object).clone());
+                self.index.apply(*object);
+            }
+            Step::Delete(which) => {
+                if let Some(key) = (!self.objects.is_empty()).then(|| which.index(self.objects.len())) {
+                    let key = self.objects.keys().nth(key).cloned().expect("below the length");
+                    assert_eq!(self.index.delete(&key), self.objects.remove(&key));
+                }
+            }
+            Step::Attach(attached) => self.attached = attached,
+            Step::Config(all_addresses) => self.all_addresses = all_addresses,
+        }
+    }
+
+    /// Both ways.
+    fn outcomes(&mut self) -> (Outcome, Outcome) {
+        let mut fresh = Index::new();
+        for object in self.objects.values() {
+            fresh.apply(object.clone());
+        }
+        assert_eq!(fresh, self.index);
+        let attachments = attachments(self.attached);
+        let node = node_of(&self.index);
+        let one = compile(&mut self.compiler, &mut self.index, &node, &attachments, self.all_addresses);
+        let other = compile(&mut Compiler::new(), &mut fresh, &node, &attachments, self.all_addresses);
+        (one, other)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn changes_one_by_one_come_to_the_same_as_all_at_once(
+        rounds in proptest::collection::vec(proptest::collection::vec(step(), 1..4), 1..40)
+    ) {
+        let mut world = World::default();
+        for steps in rounds {
+            let told = format!("{steps:?}");
+            steps.into_iter().for_each(|step| world.take(step));
+            let (one_by_one, at_once) = world.outcomes();
+            prop_assert_eq!(one_by_one, at_once, "after {}", told);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A small world, in which most objects meet others: few names, few addresses, few labels.
+
+use std::net::IpAddr;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+use sluice_model::raw::Raw;
+use sluice_model::{Attachment, ContainerId, Index, Kind, Node, NodeName, PodName};
+use sluice_tables::{PortId, WorkerId};
+use sluice_wire::MacAddr;
+
+use crate::Step;
+
+const SPACES: [&str; 2] = ["blue", "red"];
+const VALUES: [&str; 2] = ["x", "y"];
+
+/// Addresses that pods may have, those of this node last.
+pub(crate) const ADDRESSES: [&str; 7] =
+    ["10.1.2.2", "10.1.2.3", "10.1.2.4", "fd00:1:2::2", "192.0.2.2", "10.1.1.2", "10.1.1.3"];
+
+fn labels(keys: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    vec((select(keys), select(&VALUES[..])), 0..3).prop_map(|labels| {
+        Value::Object(labels.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect())
+    })
+}
+
+fn time() -> impl Strategy<Value = Option<&'static str>> {
+    option::of(select(vec!["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "2099-01-01T00:00:00Z"]))
+}
+
+fn node() -> impl Strategy<Value = Value> {
+    let networks = select(vec![
+        json!([]),
+        json!(["10.1.2.0/24", "fd00:1:2::/64"]),
+        json!(["10.1.2.0/23"]),
+        json!(["10.9.0.0/24"]),
+    ]);
+    let address = select(vec!["192.0.2.2", "192.0.2.3", "10.96.0.1"]);
+    (select(vec!["n1", "n2", "n3"]), networks, address, select(vec!["east", "west"])).prop_map(
+        |(name, networks, address, zone)| {
+            let (networks, address) = match name {
+                "n1" => (json!(["10.1.1.0/24"]), "192.0.2.1"),
+                _ => (networks, address),
+            };
+            json!({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
+                   "spec": {"podCIDRs": networks}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}})
+        },
+    )
+}
+
+fn namespace() -> impl Strategy<Value = Value> {
+    (select(&SPACES[..]), labels(&["team"]))
+        .prop_map(|(name, labels)| json!({"metadata": {"name": name, "labels": labels}}))
+}
+
+fn pod() -> impl Strategy<Value = Value> {
+    let port = (select(vec!["web", "dns"]), select(vec![80, 81]))
+        .prop_map(|(name, number)| json!({"name": name, "containerPort": number}));
+    let state = (time(), any::<bool>(), select(vec!["Running", "Pending", "Failed"]), prop::bool::weighted(0.1));
+    let who = (select(&SPACES[..]), 0..4u8, option::of(select(vec!["n1", "n2", "n3"])), labels(&["app", "tier"]));
+    (who, vec(port, 0..2), option::of(select(&ADDRESSES[..])), option::of(any::<bool>()), state).prop_map(
+        |((space, number, node, labels), ports, address, ready, (created, going, phase, host))| {
+            let ready: Vec<Value> = ready
+                .iter()
+                .map(|ready| json!({"type": "Ready", "status": if *ready { "True" } else { "False" }}))
+                .collect();
+            json!({"metadata": {"namespace": space, "name": format!("p{number}"), "labels": labels,
+                                "creationTimestamp": created, "deletionTimestamp": going.then_some("soon")},
+                   "spec": {"nodeName": node, "hostNetwork": host, "containers": [{"ports": ports}]},
+                   "status": {"phase": phase, "podIP": address, "conditions": ready}})
+        },
+    )
+}
+
+fn service() -> impl Strategy<Value = Value> {
+    let who = (select(&SPACES[..]), 0..3u8, time());
+    let kind = select(vec!["ClusterIP", "NodePort", "LoadBalancer"]);
+    let address = select(vec!["10.96.0.1", "10.96.0.2", "10.1.2.9", "None"]);
+    let ports = (select(vec![80, 81]), select(vec![30_080, 30_081]), any::<bool>());
+    let policy = select(vec!["Local", "Cluster"]);
+    let selector = prop_oneof![Just(json!({})), labels(&["app"])];
+    let rest = (policy, selector, select(vec![json!(null), json!("PreferClose")]), option::of(Just("192.0.2.1")));
+    (who, kind, address, ports, rest).prop_map(
+        |((space, number, created), kind, address, (port, node_port, two), (policy, selector, near, external))| {
+            let mut ports = vec![json!({"name": "web", "port": port, "targetPort": "web", "nodePort": node_port})];
+            if two {
+                ports.push(json!({"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53, "nodePort": 30_053}));
+            }
+            let local = kind == "LoadBalancer" && policy == "Local";
+            json!({"metadata": {"namespace": space, "name": format!("s{number}"), "creationTimestamp": created},
+                   "spec": {"type": kind, "clusterIP": address, "ports": ports, "selector": selector,
+                            "externalTrafficPolicy": policy, "trafficDistribution": near,
+                            "externalIPs": external.into_iter().collect::<Vec<_>>(),
+                            "healthCheckNodePort": local.then_some(32_000)},
+                   "status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}})
+        },
+    )
+}
+
+fn slice() -> impl Strategy<Value = Value> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let endpoint = (select(&ADDRESSES[..]), flags, option::of(select(vec!["n1", "n2"]))).prop_map(
+        |(address, (ready, serving, going), node)| {
+            json!({"addresses": [address], "nodeName": node,
+                   "conditions": {"ready": ready, "serving": serving, "terminating": going}})
+        },
+    );
+    let of = (select(&SPACES[..]), 0..4u8, option::of(0..3u8));
+    (of, vec(endpoint, 0..4), select(vec![80, 8080])).prop_map(|((space, number, service), endpoints, port)| {
+        let endpoints: Vec<Value> = endpoints
+            .into_iter()
+            .filter(|one| !one["addresses"][0].as_str().is_some_and(|text| text.contains(':')))
+            .collect();
+        let labels = service.map(|service| json!({"kubernetes.io/service-name": format!("s{service}")}));
+        json!({"metadata": {"namespace": space, "name": format!("e{number}"), "labels": labels}, "addressType": "IPv4",
+               "endpoints": endpoints, "ports": [{"name": "web", "port": port}]})
+    })
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    let selector = || labels(&["app", "tier"]).prop_map(|labels| json!({"matchLabels": labels}));
+    let spaces = labels(&["team"]).prop_map(|labels| json!({"matchLabels": labels}));
+    let peer = prop_oneof![
+        3 => selector().prop_map(|pods| json!({"podSelector": pods})),
+        2 => (selector(), spaces).prop_map(|(pods, spaces)| json!({"podSelector": pods, "namespaceSelector": spaces})),
+        1 => Just(json!({"ipBlock": {"cidr": "10.1.2.0/24", "except": ["10.1.2.3/32"]}})),
+    ];
+    let port = prop_oneof![
+        select(vec![80, 81]).prop_map(|port| json!({"port": port})),
+        select(vec!["web", "dns"]).prop_map(|port| json!({"port": port})),
+    ];
+    let rules = || option::of(vec((vec(peer.clone(), 0..3), vec(port.clone(), 0..3)), 0..3));
+    (select(&SPACES[..]), 0..3u8, selector(), rules(), rules()).prop_map(
+        |(space, number, subjects, ingress, egress)| {
+            type Rules = Option<Vec<(Vec<Value>, Vec<Value>)>>;
+            let side = |rules: Rules, key: &str| {
+                rules.map(|rules| {
+                    rules.into_iter().map(|(peers, ports)| json!({key: peers, "ports": ports})).collect::<Vec<_>>()
+                })
+            };
+            let types: Vec<&str> = [("Ingress", ingress.is_some()), ("Egress", egress.is_some())]
+                .into_iter()
+                .filter(|(_, about)| *about)
+                .map(|(name, _)| name)
+                .collect();
+            json!({"metadata": {"namespace": space, "name": format!("policy-{number}")},
+               "spec": {"podSelector": subjects, "policyTypes": types, "ingress": side(ingress, "from"),
+                        "egress": side(egress, "to")}})
+        },
+    )
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let object = prop_oneof![
+        1 => node().prop_map(|raw| (Kind::Node, raw)),
+        1 => namespace().prop_map(|raw| (Kind::Namespace, raw)),
+        4 => pod().prop_map(|raw| (Kind::Pod, raw)),
+        3 => service().prop_map(|raw| (Kind::Service, raw)),
+        4 => slice().prop_map(|raw| (Kind::EndpointSlice, raw)),
+        3 => policy().prop_map(|raw| (Kind::NetworkPolicy, raw)),
+    ];
+    let object = object.prop_map(|(kind, raw)| {
+        let told = raw.to_string();
+        Raw::deserialize(kind, raw)
+            .expect("types are right")
+            .check()
+            .unwrap_or_else(|faults| panic!("{told}: {faults:?}"))
+    });
+    prop_oneof![
+        12 => object.prop_map(|object| Step::Apply(Box::new(object))),
+        4 => any::<prop::sample::Index>().prop_map(Step::Delete),
+        1 => any::<u8>().prop_map(Step::Attach),
+        1 => any::<bool>().prop_map(Step::Config),
+    ]
+}
+
+/// This node, as its object has it, or as an agent knows it that has none.
+pub(crate) fn node_of(index: &Index) -> Node {
+    let name = NodeName::new("n1").expect("a name");
+    let unknown = || Node { pod_cidrs: vec!["10.1.1.0/24".parse().expect("a network")], ..Node::named(name.clone()) };
+    index.node(&name).cloned().unwrap_or_else(unknown)
+}
+
+/// Of four pods that could be, those whose bit is set.
+pub(crate) fn attachments(which: u8) -> Vec<Attachment> {
+    let pods = [("blue", "p0"), ("blue", "p1"), ("red", "p0"), ("red", "p2")];
+    let attachment = |(position, (namespace, name)): (usize, &(&str, &str))| Attachment {
+        container: ContainerId::new("c"),
+        pod: PodName::parse(namespace, name).expect("a name"),
+        port: PortId(position as u16),
+        worker: WorkerId(0),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        addresses: vec![IpAddr::from([10, 1, 1, 2 + position as u8])],
+        path_mtu: 1500,
+        max_l3_len: 1500,
+    };
+    pods.iter().enumerate().filter(|(position, _)| which & (1 << position) != 0).map(attachment).collect()
+}
