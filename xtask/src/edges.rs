@@ -1,7 +1,7 @@
 //! Which crate may depend on which.
 
 use crate::graph::{Graph, Purpose};
-use crate::layers::{CLOSED_TO_SHIM, Layer, layer};
+use crate::layers::{API_CLIENT, CLOSED_TO_SHIM, Layer, layer};
 use crate::violation::Violation;
 
 /// Every edge of `graph` that the layers forbid.
@@ -19,6 +19,12 @@ pub(crate) fn check(graph: &Graph) -> Vec<Violation> {
             }
         }
         found.extend(reached(graph, name, from));
+        let (client, user) = API_CLIENT;
+        let uses = node.edges.iter().any(|(to, purpose)| to == client && *purpose != Purpose::Dev);
+        if uses && name != user && matches!(from, Layer::Edge | Layer::Root) {
+            let why = "the daemon asks the Kubernetes API in sluice-source alone";
+            found.push(Violation::ForbiddenEdge { from: name.to_owned(), to: client.to_owned(), why });
+        }
     }
     found.sort();
     found.dedup();
@@ -191,6 +197,14 @@ mod tests {
             check(&graph),
             [edge("sluiced", "sluice-lab", "what stands under the tests stays out of the daemon")]
         );
+    }
+
+    #[test]
+    fn only_the_source_asks_the_api_server_and_tests_may() {
+        let members = ["sluice-source", "sluiced", "sluice-lab"];
+        let edges = members.map(|member| (member, "kube", Normal));
+        let why = "the daemon asks the Kubernetes API in sluice-source alone";
+        assert_eq!(check(&graph(&members, &edges)), [edge("sluiced", "kube", why)]);
     }
 
     #[test]

@@ -74,6 +74,9 @@ const MODEL: Reach = Reach { members: &["sluice-wire", "sluice-tables"], foreign
 /// Crates that would bring an event loop or netlink into the shim.
 pub(crate) const CLOSED_TO_SHIM: &[&str] = &["tokio", "mio", "kube", "aya", "netlink-sys", "netlink-packet-core"];
 
+/// The client of the Kubernetes API, and the one crate of the daemon that may use it: all else is told objects.
+pub(crate) const API_CLIENT: (&str, &str) = ("kube", "sluice-source");
+
 /// Folders of the pure crates, from the root of the workspace.
 pub(crate) const PURE_FOLDERS: &[&str] =
     &["vswitch/wire", "vswitch/tables", "vswitch/connections", "vswitch/path", "control/model"];
