@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::{Parser, Subcommand};
@@ -8,6 +9,7 @@ use serde::Serialize;
 use sluice_lab::LabName;
 
 use crate::generators::Role;
+use crate::load::{ChurnPlan, Size};
 use crate::peers::Family;
 
 /// Measure the switch against a direct cable and a kernel bridge, on this machine.
@@ -32,6 +34,10 @@ pub(crate) enum Command {
     Datapath(DatapathArgs),
     /// What it takes to make tables of a large cluster's objects, in memory: from nothing, and for one change.
     Control(ControlArgs),
+    /// Make a large cluster's objects in an API server, change its endpoints at a steady rate, remove them again.
+    Load(LoadArgs),
+    /// A node's daemon fed with a large cluster by a real API server, brought up here: start, delay of changes, memory, churn.
+    ControlPlane(ControlPlaneArgs),
     /// One traffic generator inside a pod; started by the other commands.
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -150,6 +156,98 @@ pub(crate) struct ControlArgs {
     /// Make the cluster so many times smaller.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::PossibleValuesParser::new(["1", "10", "100"]).map(|n| n.parse::<usize>().unwrap_or(1)))]
     pub(crate) divide: usize,
+    /// Also write the results to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// How large a cluster is to be made.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct SizeArgs {
+    /// Nodes; beside each other their podCIDRs take up 10.128.0.0/9.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=32_768))]
+    pub(crate) nodes: u32,
+    /// Services.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) services: u32,
+    /// Endpoints of all Services together.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) endpoints: u32,
+    /// Pods; at most 250 on a node.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=250_000))]
+    pub(crate) pods: u32,
+    /// NetworkPolicies.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) policies: u32,
+}
+
+impl SizeArgs {
+    /// The size, with no more pods than the nodes have addresses for.
+    pub(crate) fn size(self) -> Size {
+        let Self { nodes, services, endpoints, pods, policies } = self;
+        Size { nodes, services, endpoints, pods: pods.min(nodes.saturating_mul(250)), policies }
+    }
+}
+
+/// How endpoints are to change.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct ChurnArgs {
+    /// Endpoints that change in a second; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) rate: u32,
+    /// Endpoints of a slice that change with one request.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) together: u32,
+    /// Seconds of change.
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
+
+impl ChurnArgs {
+    /// The plan for a rate.
+    pub(crate) fn plan(self, rate: u32) -> ChurnPlan {
+        ChurnPlan { rate, together: self.together, length: Duration::from_secs(self.seconds) }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoadArgs {
+    /// The kubeconfig of a user that may make and remove these objects.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: PathBuf,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
+    #[command(flatten)]
+    pub(crate) churn: ChurnArgs,
+    /// Requests at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) parallel: u16,
+    /// Leave the objects there at the end.
+    #[arg(long, conflicts_with = "remove_only")]
+    pub(crate) keep: bool,
+    /// Make nothing; remove what an earlier run left.
+    #[arg(long)]
+    pub(crate) remove_only: bool,
+    /// Also write the results to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ControlPlaneArgs {
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
+    #[command(flatten)]
+    pub(crate) churn: ChurnArgs,
+    /// Seconds of single changes, 20 a second, before that.
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) single_seconds: u64,
+    /// Requests at once.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(crate) parallel: u16,
+    /// Name of the lab that is made; one of this name that is there is removed first.
+    #[arg(long, value_name = "NAME", default_value = "control")]
+    pub(crate) name: LabName,
     /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

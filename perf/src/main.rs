@@ -6,6 +6,8 @@
 //! idle-cost        -> session -> what the agent and the machine use, before and with pods
 //! datapath         -> the path alone, in memory, no lab
 //! control          -> objects to tables, in memory, no lab
+//! load             -> many objects in an API server, by requests
+//! control-plane    -> an API server, a lab and its daemon, loaded like that
 //! ```
 
 #![forbid(unsafe_code)]
@@ -17,6 +19,7 @@ mod demo;
 mod foundation;
 mod generators;
 mod idle_cost;
+mod load;
 mod machine;
 mod measure;
 mod metrics;
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
         Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
         Command::Datapath(args) => datapath::run(&args),
         Command::Control(args) => control::run(&args),
+        Command::Load(args) => stop_on_signals().and_then(|stop| load::run(&args, &stop)),
+        Command::ControlPlane(args) => stop_on_signals().and_then(|stop| load::control_plane::run(&args, &stop)),
         Command::IdleCost(args) => stop_on_signals().and_then(|stop| idle_cost::run(&args, &stop)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };

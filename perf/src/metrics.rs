@@ -32,7 +32,8 @@ pub(crate) fn frames_held(node: &Netns) -> Result<u64> {
     Ok(held(&read(node)?))
 }
 
-fn read(node: &Netns) -> Result<String> {
+/// Everything that the agent tells about itself there, as text.
+pub(crate) fn read(node: &Netns) -> Result<String> {
     node.run(fetch)?.context("cannot read the agent's metrics")
 }
 
