@@ -13,6 +13,8 @@ use tracing::{error, warn};
 #[derive(Debug)]
 pub(crate) struct Detour {
     programs: Option<sluice_ebpf::Detour>,
+    /// What they lead; `None` when they did not take all of it.
+    present: Mutex<Option<Detours>>,
     /// Ports of Services that the node's own connections are kept from, and stay so until it is started anew.
     reserved: Mutex<BTreeSet<u16>>,
 }
@@ -22,7 +24,7 @@ impl Detour {
     pub(crate) fn attach(host_port: (&str, u32), uplink: Option<&str>) -> Self {
         let programs = sluice_ebpf::Detour::attach(host_port, uplink);
         let programs = programs.inspect_err(|error| warn!(%error, "the node itself does not reach its own NodePorts, and clients of its own endpoints are hidden")).ok();
-        Self { programs, reserved: Mutex::default() }
+        Self { programs, present: Mutex::new(Some(Detours::default())), reserved: Mutex::default() }
     }
 
     /// Whether answers of the node's own endpoints come back to the switch.
@@ -33,9 +35,18 @@ impl Detour {
     /// Leads what `detours` say from now on: those of the generation published last.
     pub(crate) fn follow(&self, detours: &Detours) {
         let Some(programs) = &self.programs else { return };
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        // Most generations change something else.
+        if present.as_ref() == Some(detours) {
+            return;
+        }
         self.reserve(detours);
-        if let Err(error) = programs.follow(detours) {
-            error!(%error, "what the node's own packets meet is not as the tables say");
+        match programs.follow(detours) {
+            Ok(()) => *present = Some(detours.clone()),
+            Err(error) => {
+                *present = None;
+                error!(%error, "what the node's own packets meet is not as the tables say");
+            }
         }
     }
 

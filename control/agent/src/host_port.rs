@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use ipnet::IpNet;
 use sluice_host::{AddressSpec, Error, Link, LinkChange, LinkIndex, LinkKind, Netlink, Route, Scope, VethEnd, sysctl};
 use sluice_model::Node;
-use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
+use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC};
 use sluice_wire::MacAddr;
 use tracing::{info, warn};
 
@@ -95,6 +95,7 @@ impl HostPort {
         let alias = Some(run_dir.display().to_string());
         netlink.set_link(stack_end, &LinkChange { alias, ..LinkChange::up() })?;
         netlink.set_link(switch_end, &LinkChange::up())?;
+        know_gateway(netlink, stack_end)?;
         let mac = netlink.link_by_index(stack_end)?.mac.ok_or(HostPortError::NoMac)?;
         Ok(Self { switch_end, mac, shape, stack_end, following: Mutex::new(()), foreign: Mutex::default() })
     }
@@ -189,6 +190,16 @@ impl HostPort {
     pub(crate) fn remove(&self, netlink: &mut Netlink) -> Result<(), Error> {
         ignore_absent(netlink.delete_link(self.switch_end))
     }
+}
+
+/// The stack never has to ask for the gateway: a packet that a detour leads here and that waited for the answer would be sent to the
+/// neighbour of its own route instead, and be lost.
+fn know_gateway(netlink: &mut Netlink, stack_end: LinkIndex) -> Result<(), Error> {
+    netlink.add_neighbour(stack_end, GATEWAY_IPV4.into(), GATEWAY_MAC)?;
+    if let Err(error) = netlink.add_neighbour(stack_end, GATEWAY_IPV6.into(), GATEWAY_MAC) {
+        info!(%error, "the node's stack has no IPv6 here");
+    }
+    Ok(())
 }
 
 fn remove_stale(netlink: &mut Netlink, run_dir: &Path) -> Result<(), HostPortError> {

@@ -123,20 +123,26 @@ static __always_inline void map_address(__u8 to[16], __be32 address)
 	__builtin_memcpy(to + 12, &address, 4);
 }
 
+// From the IP header on: what generic XDP has copied no longer knows how long its Ethernet header is, and is shown without.
+static __always_inline bool load(struct __sk_buff *skb, __u32 at, void *to, __u32 len)
+{
+	return !bpf_skb_load_bytes_relative(skb, at, to, len, BPF_HDR_START_NET);
+}
+
 static __always_inline bool read_ports(struct __sk_buff *skb, struct packet *packet, __u32 at)
 {
 	if (packet->later)
 		return true;
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP && packet->protocol != IPPROTO_SCTP)
 		return false;
-	return !bpf_skb_load_bytes(skb, at, &packet->ports, sizeof(packet->ports));
+	return load(skb, at, &packet->ports, sizeof(packet->ports));
 }
 
 static __always_inline bool read_ipv4(struct __sk_buff *skb, struct packet *packet)
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (!load(skb, 0, &ip, sizeof(ip)))
 		return false;
 	map_address(packet->source, ip.saddr);
 	map_address(packet->destination, ip.daddr);
@@ -144,16 +150,16 @@ static __always_inline bool read_ipv4(struct __sk_buff *skb, struct packet *pack
 	packet->id = ip.id;
 	packet->later = ip.frag_off & bpf_htons(0x1fff);
 	packet->first = !packet->later && ip.frag_off & bpf_htons(0x2000);
-	return read_ports(skb, packet, ETH_HLEN + ip.ihl * 4);
+	return read_ports(skb, packet, ip.ihl * 4);
 }
 
 static __always_inline bool read_ipv6(struct __sk_buff *skb, struct packet *packet)
 {
-	__u32 at = ETH_HLEN + sizeof(struct ipv6hdr);
+	__u32 at = sizeof(struct ipv6hdr);
 	struct ipv6hdr ip;
 	__u8 fragment[8];
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)))
+	if (!load(skb, 0, &ip, sizeof(ip)))
 		return false;
 	__builtin_memcpy(packet->source, &ip.saddr, 16);
 	__builtin_memcpy(packet->destination, &ip.daddr, 16);
@@ -161,7 +167,7 @@ static __always_inline bool read_ipv6(struct __sk_buff *skb, struct packet *pack
 	packet->v6 = true;
 	// The stack writes no other extension header before a transport of ours unless a program asks for it.
 	if (ip.nexthdr == IPPROTO_FRAGMENT) {
-		if (bpf_skb_load_bytes(skb, at, fragment, sizeof(fragment)))
+		if (!load(skb, at, fragment, sizeof(fragment)))
 			return false;
 		packet->protocol = fragment[0];
 		packet->later = fragment[2] || fragment[3] & 0xf8;

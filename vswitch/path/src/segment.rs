@@ -56,7 +56,8 @@ pub struct Cut {
 impl Cut {
     /// A plan for the packet whose first frame is `head` and which has `total_len` bytes in all. `None` for anything but a whole
     /// TCP segment with its headers in `head`, in a tunnel or not as `to` says, or an IPv4 datagram or fragment that may be cut
-    /// ([`Cut::may_fragment`]), and for an MTU that leaves no room for payload. Of a tunnel's headers, those that `encapsulate` writes, no length is believed: they are all written anew.
+    /// ([`Cut::may_fragment`]), and for an MTU that leaves no room for payload. Of a tunnel's headers, those that `encapsulate` writes, no
+    /// length is believed: they are all written anew.
     #[must_use]
     pub fn plan(head: &[u8], total_len: usize, to: impl Into<CutTo>) -> Option<Cut> {
         let CutTo { mtu, mss, inner } = to.into();

@@ -2,7 +2,7 @@
 //! Service's, an uplink that changes.
 
 use serde_json::json;
-use sluice_host::{LinkChange, Netlink};
+use sluice_host::{AddressSpec, LinkChange, Netlink, Route, VethEnd};
 use sluice_lab::UPLINK;
 use sluice_netns::wait_for;
 
@@ -130,5 +130,40 @@ fn policy_local_keeps_the_client_of_an_endpoint_that_is_the_node() {
         for place in [cluster.pod("client"), cluster.pod("other"), cluster.node("node-a")] {
             assert_eq!(place.await_tcp(to).server, "node-a", "{} to {to}", place.name);
         }
+    }
+}
+
+/// A network that one node has besides the wire, as for storage. It knows the way back to that node's pods.
+fn second_network(cluster: &Cluster, node: &Place) -> Place {
+    let host = cluster.outside().netns;
+    let mut netlink = Netlink::open_in(&node.netns).expect("netlink");
+    let far = VethEnd { netns: Some(&host), ..VethEnd::named("storage") };
+    let pair = netlink.create_veth(&VethEnd::named("storage0"), &far).expect("a cable");
+    let mut inside = Netlink::open_in(&host).expect("netlink");
+    let ends = [["198.18.0.1/24", "198.18.0.2/24"], ["2001:db8:5::1/64", "2001:db8:5::2/64"]];
+    let pods = ["10.244.1.0/24", "fd00:10:244:1::/64"];
+    let net = |text: &str| text.parse::<ipnet::IpNet>().expect("a prefix");
+    netlink.set_link(pair.near, &LinkChange::up()).expect("a device can be up");
+    inside.set_link(pair.far, &LinkChange::up()).expect("a device can be up");
+    for (ends, pods) in ends.into_iter().zip(pods) {
+        let [near, far] = ends.map(net);
+        netlink.add_address(pair.near, &AddressSpec::with_prefix_route(near)).expect("a free address");
+        inside.add_address(pair.far, &AddressSpec::with_prefix_route(far)).expect("a free address");
+        let back = Route { gateway: Some(near.addr()), link: Some(pair.far), ..Route::to(net(pods)) };
+        inside.replace_route(&back).unwrap_or_else(|error| panic!("{error}"));
+    }
+    Place { name: "storage".to_owned(), netns: host, addresses: ends.map(|[_, far]| net(far).addr()) }
+}
+
+#[test]
+fn pods_reach_a_network_that_the_node_routes_by_another_device() {
+    let cluster = Cluster::up("storage");
+    let storage = second_network(&cluster, &cluster.node("node-a"));
+    let _server = Server::start(&storage, PORT);
+    let client = cluster.pod("client");
+    for to in storage.at(PORT) {
+        assert_eq!(client.await_tcp(to).seen.ip(), client.like(to), "under its own address: {to}");
+        assert_eq!(client.udp(to, 3000).server, "storage", "{to}");
+        crate::overlay::transfer(&client, to, 4 * 1024 * 1024);
     }
 }

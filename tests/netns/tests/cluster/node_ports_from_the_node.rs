@@ -19,10 +19,10 @@ fn a_node_reaches_a_node_port_at_its_own_addresses_and_is_answered_from_there() 
     let (pods, _servers) = serve_web(&cluster);
     let node = cluster.node("node-a");
     // One endpoint on this node, then one on the other.
-    for (number, (pod, there)) in (0..).zip([(&pods[0], "node-a"), (&pods[1], "node-b")]) {
-        let service = node_port_service("web", 50, 30050 + number, &json!({}));
+    for (number, (pod, there)) in (0_u8..).zip([(&pods[0], "node-a"), (&pods[1], "node-b")]) {
+        let service = node_port_service(&format!("web-{number}"), 50 + number, 30050 + u16::from(number), &json!({}));
         cluster.apply("web", &with_endpoints(service, &[Endpoint::ready(pod, there)]));
-        for to in node.at(30050 + number) {
+        for to in node.at(30050 + u16::from(number)) {
             assert_eq!(node.await_tcp(to).server, pod.name, "{to}");
             assert_eq!(node.udp(to, 100).server, pod.name, "{to}");
             crate::overlay::transfer(&node, to, 4 * 1024 * 1024);
