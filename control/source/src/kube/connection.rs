@@ -96,10 +96,20 @@ impl Connection {
         if let (made, Some(client)) = &*client {
             return Ok((*made, client.clone()));
         }
-        let new = connect(&self.access, self.patience.connect).await;
+        let after = self.patience.answer;
+        // A kubeconfig may name a program that gives the credentials, and that may hang.
+        let new = timeout(after, connect(&self.access, self.patience.connect)).await.unwrap_or_else(|_| {
+            let reason = format!("the credentials have not come within {} s", after.as_secs_f32());
+            Err(AccessError::Credentials { reason })
+        });
         let new = new.map_err(|error| Failure::Access { reason: error.to_string() })?;
         *client = (client.0 + 1, Some(new.clone()));
         Ok((client.0, new))
+    }
+
+    /// Has the files read again before the next request: what answers may not be the server any more.
+    pub(crate) async fn renew(&self) {
+        self.client.lock().await.1 = None;
     }
 
     /// Lets a client go, unless another one has taken its place already.
@@ -121,7 +131,7 @@ async fn connect(access: &Access, patience: Duration) -> Result<Client, AccessEr
         let reason = format!("proxy-url {proxy} is not supported; remove it and give the server's own URL");
         return Err(AccessError::Credentials { reason });
     }
-    // A plugin that gives credentials is a program that is waited for.
+    // A program that gives credentials is waited for where that blocks nobody.
     let built = tokio::task::spawn_blocking(move || build(&config, patience)).await;
     match built {
         Ok(built) => built.map_err(|error| AccessError::Credentials { reason: causes(&error) }),

@@ -95,6 +95,9 @@ impl Follower {
                 Err(Stop::Closed) => return,
                 Err(Stop::Setback(setback)) => setback,
             };
+            if matches!(setback.failure, Failure::Garbage { .. } | Failure::Certificate { .. }) {
+                self.connection.renew().await;
+            }
             let wait = self.backoff.after_failure(setback.retry_after, random());
             tracing::debug!(kind = %self.kind, failure = %setback.failure, ?wait, "tried again after a while");
             if matches!(setback.failure, Failure::Gone { .. }) {

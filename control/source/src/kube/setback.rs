@@ -60,7 +60,9 @@ impl Setback {
             | Failure::Unreachable { .. }
             | Failure::Silent { .. }
             | Failure::Garbage { .. } => true,
-            Failure::Ended { .. } | Failure::Refused { .. } | Failure::Gone { .. } => false,
+            // Busy or broken, but the server.
+            Failure::Refused { status, .. } => status != 429 && status < 500,
+            Failure::Ended { .. } | Failure::Gone { .. } => false,
         }
     }
 }

@@ -54,6 +54,18 @@ async fn a_kubeconfig_that_comes_late_is_read() {
 }
 
 #[tokio::test]
+async fn what_answers_and_is_no_api_server_is_left_for_the_one_that_the_kubeconfig_names_now() {
+    let (wrong, right) = (Server::start().await, Server::start().await);
+    let page = Reply::json(200, "<html></html>").header("content-type", "text/html");
+    wrong.answer_pods(vec![page; 100]);
+    right.answer_pods([list("a", 3)]);
+    let mut told = Told::of(&wrong);
+    told.fault_with("is this the API server?").await;
+    kubeconfig(told.directory.path(), &format!("http://{}", right.address), "");
+    told.until("apply Pod default/a").await;
+}
+
+#[tokio::test]
 async fn a_context_that_is_not_in_the_kubeconfig_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = kubeconfig(directory.path(), "http://127.0.0.1:1", "");
