@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluice_model::{Kind, Subject};
-use sluice_source::kube::{self, NodeFacts, ObjectFault, Reporter, ReporterTiming};
+use sluice_source::kube::{self, KindStatus, NodeFacts, ObjectFault, Reporter, ReporterTiming};
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
@@ -99,9 +99,61 @@ pub(crate) async fn tell_faults(agent: Arc<Agent>) {
         let _ = tokio::task::spawn_blocking(move || {
             asking.renew_faults();
             if let Some(api) = asking.api.get() {
+                if let Some(waiting) = waiting(&api.watches.kinds()) {
+                    asking.readiness.explain(Condition::Objects, waiting);
+                }
                 api.reporter.report(&asking.object_faults());
             }
         })
         .await;
+    }
+}
+
+/// Which objects are waited for, and why they do not come; `None` when none are.
+fn waiting(kinds: &[KindStatus]) -> Option<String> {
+    let missing = kinds.iter().filter(|kind| !kind.synced);
+    let told: Vec<String> = missing
+        .map(|KindStatus { kind, state, last_failure, .. }| match last_failure {
+            Some((failure, _)) => format!("{kind} ({state}: {failure})"),
+            None => format!("{kind} ({state})"),
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("the API server has not told all objects yet: {}", told.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use sluice_source::Failure;
+    use sluice_source::kube::KindState;
+
+    use super::*;
+
+    #[test]
+    fn kinds_that_are_waited_for_are_named_with_what_keeps_them() {
+        let kind = |kind: Kind, synced: bool, state: KindState, failure: Option<Failure>| KindStatus {
+            kind,
+            state,
+            since: SystemTime::UNIX_EPOCH,
+            synced,
+            objects: 0,
+            faulty: 0,
+            resource_version: String::new(),
+            heard: None,
+            last_failure: failure.map(|failure| (failure, SystemTime::UNIX_EPOCH)),
+            lists: 0,
+            failures: 0,
+            events: 0,
+        };
+        let forbidden = Failure::Forbidden { verb: "list", resource: "services", message: "no".into() };
+        let all = [
+            kind(Kind::Node, true, KindState::Watching, None),
+            kind(Kind::Pod, false, KindState::Listing, None),
+            kind(Kind::Service, false, KindState::Forbidden, Some(forbidden)),
+        ];
+        let told = waiting(&all).expect("two are missing");
+        assert!(told.contains(": Pod (listing), Service (forbidden: list services is forbidden"), "{told}");
+        assert_eq!(waiting(&all[..1]), None);
     }
 }

@@ -145,7 +145,7 @@ impl Generations {
     /// Takes an object, new or changed, that came at `arrived`.
     pub(crate) fn apply(&self, object: Object, arrived: Instant) {
         let happened = happened(&object);
-        let beyond = concerns_beyond(object.key().kind());
+        let beyond = matches!(object, Object::Service(_) | Object::Node(_));
         let mut inner = self.lock();
         if inner.objects.apply(object) {
             inner.pending.note(arrived, happened);
@@ -159,7 +159,7 @@ impl Generations {
         let mut inner = self.lock();
         if inner.objects.delete(key) {
             inner.pending.note(arrived, None);
-            inner.beyond += u64::from(concerns_beyond(key.kind()));
+            inner.beyond += u64::from(matches!(key, Key::Service(_) | Key::Node(_)));
             inner.changed();
         }
     }
@@ -355,11 +355,6 @@ impl Generations {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether objects of the kind concern others than the workers.
-fn concerns_beyond(kind: Kind) -> bool {
-    matches!(kind, Kind::Service | Kind::Node)
 }
 
 /// The policy of a pod before any policy is known.

@@ -48,6 +48,13 @@ impl Readiness {
         self.unmet().insert(condition, reason.into());
     }
 
+    /// Says more precisely why the condition does not hold; of one that holds, nothing.
+    pub(crate) fn explain(&self, condition: Condition, reason: impl Into<String>) {
+        if let Some(known) = self.unmet().get_mut(&condition) {
+            *known = reason.into();
+        }
+    }
+
     /// Whether the condition does not hold.
     pub(crate) fn is_unmet(&self, condition: Condition) -> bool {
         self.unmet().contains_key(&condition)
@@ -83,5 +90,8 @@ mod tests {
         assert!(readiness.reasons().is_empty());
         readiness.unmet_because(Condition::Running, "stopping");
         assert_eq!(readiness.reasons(), ["stopping"]);
+        readiness.explain(Condition::Running, "stopping soon");
+        readiness.explain(Condition::Socket, "it is open");
+        assert_eq!(readiness.reasons(), ["stopping soon"], "what holds needs no explanation");
     }
 }

@@ -89,6 +89,8 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     {
         let _ = agent.api.set(api);
     }
+    // Also of what keeps the objects from coming.
+    tokio::spawn(api::tell_faults(Arc::clone(agent)));
     let mut objects = Objects::new(feed);
     let reading = Arc::clone(agent);
     tokio::task::spawn_blocking(move || reading.serve_last_good())
@@ -102,7 +104,6 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
         .map_err(|panic| anyhow!("repairing what an earlier sluiced left: {panic}"))??;
     let _following = Following::start(Arc::clone(agent))?;
     tokio::spawn(objects::follow(objects, Arc::clone(agent)));
-    tokio::spawn(api::tell_faults(Arc::clone(agent)));
     tokio::spawn(last_good::keep(Arc::clone(agent)));
     tokio::spawn(health_checks::serve(Arc::clone(agent)));
     let socket = cni_server::listen(&agent.config.run_dir)?;

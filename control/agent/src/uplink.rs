@@ -31,8 +31,9 @@ use crate::readiness::Condition;
 /// The first port of the uplink's queues: behind those of pods.
 const FIRST_PORT: u16 = sluice_ebpf::MAX_PORTS as u16;
 
-/// The least time between two generations for changes of the kernel's.
-const LEAST: Duration = Duration::from_millis(50);
+/// The least time between two readings of what the kernel says: all of it is read each time, and many neighbours may change at
+/// once. The first change after a quiet time is read at once.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// How often it is asked whether to stop, when nothing happens.
 const LOOK: Duration = Duration::from_millis(200);
@@ -278,7 +279,6 @@ struct Follower {
 impl Follower {
     fn run(mut self, stop: &AtomicBool) {
         let mut changed = true;
-        // Many neighbours may change at once, and each generation costs the workers a look at their connections.
         let mut due = Instant::now();
         while !stop.load(Ordering::Relaxed) {
             if changed && Instant::now() >= due {

@@ -31,8 +31,8 @@ const REFUSED: &str = "objects.refused";
 /// Bytes of the header, its line end included: room for the longest name of a node (253) and all the rest.
 const HEADER: usize = 512;
 
-/// Objects that are taken from the index at once.
-const PAGE: usize = 256;
+/// Objects that are taken from the index at once: whoever makes a generation waits for no more than these.
+const PAGE: usize = 64;
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
