@@ -158,7 +158,7 @@ fn what_happened_while_the_api_server_was_out_of_reach_and_is_forgotten_there_is
 fn missing_rights_are_named_take_nothing_away_and_count_again_once_granted() {
     let mut served = Served::up("rights");
     let traffic = served.traffic();
-    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/sluice";
+    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/sluiced";
     let granted = served.cluster.admin().get(role).expect("the role");
     let mut less = granted["rules"].clone();
     less.as_array_mut().expect("rules").retain(|rule| rule["apiGroups"] != json!(["discovery.k8s.io"]));

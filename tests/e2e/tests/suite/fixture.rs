@@ -8,13 +8,13 @@ use sluice_netns::Namespace;
 use tempfile::TempDir;
 
 /// A server without a lab, on the loopback of a namespace.
-struct Alone {
-    server: ApiServer,
+pub(crate) struct Alone {
+    pub(crate) server: ApiServer,
     _directory: TempDir,
     _namespace: Namespace,
 }
 
-fn alone(label: &str, etcd: Etcd) -> Alone {
+pub(crate) fn alone(label: &str, etcd: Etcd) -> Alone {
     let namespace = Namespace::new(label);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let options = ApiServerOptions { etcd, flags: Vec::new() };

@@ -29,6 +29,7 @@ mod base;
 mod driver;
 mod fixture;
 mod in_force;
+mod loaded;
 mod nonsense;
 mod reports;
 mod start;
