@@ -14,7 +14,7 @@ use crate::objects::{Endpoint, PORT, frontends, node_port_service, service, with
 use crate::server::Server;
 
 /// Kills a node's agent and waits until it is gone.
-fn kill_agent(cluster: &Cluster, node: &str) {
+pub(crate) fn kill_agent(cluster: &Cluster, node: &str) {
     let agent = cluster.agent(node);
     kill(Pid::from_raw(i32::try_from(agent.pid).expect("a process id")), Signal::SIGKILL).expect("it runs");
     wait_for("the killed agent to end", || (!agent.is_running()).then_some(())).expect("a killed process ends");
