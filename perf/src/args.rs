@@ -240,7 +240,7 @@ pub(crate) struct ControlPlaneArgs {
     #[command(flatten)]
     pub(crate) churn: ChurnArgs,
     /// Seconds of single changes, 20 a second, before that.
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) single_seconds: u64,
     /// Requests at once.
     #[arg(long, value_name = "N", default_value_t = 32)]

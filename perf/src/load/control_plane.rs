@@ -2,6 +2,7 @@
 
 mod echo;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -36,11 +37,15 @@ const SINGLE_RATE: u32 = 20;
 /// Time for what went before to be over.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// For how long the daemon tells of a longest pause.
+const PAUSE_WINDOW: Duration = Duration::from_secs(20);
+
 /// What the rows do not say.
 const EXPLANATION: &str = "\
 cold start: from the daemon's last complete list to its first generation in force; it lists from the API server before that
 changes: by the daemon's histogram, from an event's arrival; each figure is the upper bound of a bucket (50, 100, 250, 500 us, ...)
 memory: resident, less packet memory and connection table, which are shared memory
+pauses: how long a worker that is awake did not look at its ports, whatever took its core away
 round trips: datagrams between two pods of the node through its switch, one after the other, every millisecond
 API server, etcd, load generator, both pods' ends and the daemon share the cores named above, so round trips and rates are theirs too";
 
@@ -54,13 +59,22 @@ struct Results {
     cold_start_millis: Option<f64>,
     start_to_ready_seconds: f64,
     memory_mib: f64,
-    single_changes: Delay,
-    churn: Churned,
-    changes_under_churn: Delay,
+    single: Changed,
+    churn: Changed,
     memory_before_churn_mib: f64,
     memory_after_churn_mib: f64,
     quiet: RoundTrips,
     under_churn: RoundTrips,
+}
+
+/// What became of changes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed {
+    churned: Churned,
+    delay: Delay,
+    /// Microseconds; none for a phase that is too short for it.
+    longest_pause_micros: Option<u64>,
 }
 
 /// Brings all up, measures, takes all down.
@@ -101,11 +115,11 @@ impl Bench {
         let memory_mib = own_memory_mib(self.pid()?)?;
         let quiet = Echo::start(&self.cluster)?;
         let single = ChurnPlan { rate: SINGLE_RATE, together: 1, length: Duration::from_secs(args.single_seconds) };
-        let (_, single_changes) = self.churn(size, single)?;
+        let single = self.churn(size, single)?;
         let quiet = quiet.end()?;
         let memory_before_churn_mib = own_memory_mib(self.pid()?)?;
         let under_churn = Echo::start(&self.cluster)?;
-        let (churn, changes_under_churn) = self.churn(size, args.churn.plan(args.churn.rate.max(1)))?;
+        let churn = self.churn(size, args.churn.plan(args.churn.rate.max(1)))?;
         let under_churn = under_churn.end()?;
         self.pause(SETTLE)?;
         Ok(Results {
@@ -115,9 +129,8 @@ impl Bench {
             cold_start_millis,
             start_to_ready_seconds,
             memory_mib,
-            single_changes,
+            single,
             churn,
-            changes_under_churn,
             memory_before_churn_mib,
             memory_after_churn_mib: own_memory_mib(self.pid()?)?,
             quiet,
@@ -135,12 +148,35 @@ impl Bench {
         self.cluster.api().admin().run(|client| work(Requests::new(client, parallel, stop)))?
     }
 
-    /// Changes endpoints and tells how long the daemon took with them.
-    fn churn(&self, size: Size, plan: ChurnPlan) -> Result<(Churned, Delay)> {
+    /// Changes endpoints and tells how long the daemon took with them, and how long its workers paused.
+    fn churn(&self, size: Size, plan: ChurnPlan) -> Result<Changed> {
         let before = self.publication()?;
-        let churned = self.ask(move |requests| async move { churn::run(&requests, size, &plan).await })?;
+        let over = AtomicBool::new(false);
+        let (churned, longest_pause_micros) = std::thread::scope(|scope| {
+            let pauses = scope.spawn(|| self.longest_pause(&over));
+            let churned = self.ask(move |requests| async move { churn::run(&requests, size, &plan).await });
+            over.store(true, Ordering::Release);
+            (churned, pauses.join().ok().flatten())
+        });
         self.pause(Duration::from_secs(1))?;
-        Ok((churned, Delay::of(&self.publication()?.since(&before))))
+        Ok(Changed { churned: churned?, delay: Delay::of(&self.publication()?.since(&before)), longest_pause_micros })
+    }
+
+    /// The longest that a worker did not look at its ports, from one window of the daemon after the begin until it is over.
+    fn longest_pause(&self, over: &AtomicBool) -> Option<u64> {
+        let begin = Instant::now();
+        let mut longest = None;
+        while !over.load(Ordering::Acquire) {
+            std::thread::sleep(LOOK_AGAIN * 10);
+            // Before that, the daemon may tell of what was before the begin.
+            if begin.elapsed() < PAUSE_WINDOW {
+                continue;
+            }
+            let status = self.cluster.status(NODE).unwrap_or_default();
+            let workers = status["workers"].as_array().cloned().unwrap_or_default();
+            longest = workers.iter().filter_map(|one| one["loop"]["longest_pause_us"].as_u64()).chain(longest).max();
+        }
+        longest
     }
 
     /// Ends the daemon, takes its last good objects from it, and starts it.
@@ -236,16 +272,20 @@ fn print(results: &Results) {
     let mib = |mib: f64| format!("{mib:.1} MiB");
     let cold = results.cold_start_millis.map_or("not told".to_owned(), |millis| format!("{millis:.0} ms"));
     let (before, after) = (results.memory_before_churn_mib, results.memory_after_churn_mib);
-    let rate = format!("{:.0} a second of {} asked for", results.churn.rate(), results.churn.asked_rate);
+    let churned = &results.churn.churned;
+    let rate = format!("{:.0} a second, {} a request", churned.rate(), churned.together);
+    let pause = |changed: &Changed| changed.longest_pause_micros.map_or("-".to_owned(), |pause| format!("{pause} us"));
+    let pauses = format!("{} and {}", pause(&results.single), pause(&results.churn));
     let row =
         |what: &str, must: &str, aim: &str, measured: String| [what.to_owned(), must.into(), aim.into(), measured];
     let rows = [
         row("cold start: complete lists to tables", "2000 ms", "150 ms", cold),
-        row("one endpoint change, p50 / p99 / max", "p99 50 ms", "1 ms", results.single_changes.cell()),
+        row("one endpoint change, p50 / p99 / max", "p99 50 ms", "1 ms", results.single.delay.cell()),
         row("resident memory", "300 MB", "80 MB", mib(results.memory_mib)),
         row("churn", "1000 a second", "", rate),
-        row("the same under churn", "", "", results.changes_under_churn.cell()),
+        row("the same under churn", "", "", results.churn.delay.cell()),
         row("memory before and after churn", "no growth", "", format!("{} and {}", mib(before), mib(after))),
+        row("workers' longest pause, quiet and under churn", "no effect", "", pauses),
         row("pods' round trips, quiet", "", "", results.quiet.cell()),
         row("pods' round trips under churn", "no effect", "", results.under_churn.cell()),
     ];
