@@ -76,12 +76,11 @@ impl Connection {
     }
 
     /// Writes a body of a type, and reads what is answered to it.
-    pub(crate) async fn write(&self, method: Method, path: &str, kind: &str, body: &Value) -> Result<(), Setback> {
+    pub(crate) async fn write(&self, method: Method, path: &str, kind: &str, body: &Value) -> Result<Vec<u8>, Setback> {
         let request = Request::builder().method(method).uri(path).header(http::header::CONTENT_TYPE, kind);
         let request = request.header(http::header::ACCEPT, "application/json");
         let answer = self.send(request.body(Body::from(body.to_string().into_bytes())).map_err(bad_request)?).await?;
-        // To the end, so that the connection can be used again.
-        answer.whole(self.patience.answer).await.map(drop)
+        answer.whole(self.patience.answer).await
     }
 
     /// Reads something short.

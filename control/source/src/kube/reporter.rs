@@ -66,7 +66,7 @@ pub struct ReporterTiming {
     pub events_per_minute: u32,
     /// An Event waits up to this at random, so that the nodes of a cluster do not all make it at once. Default 5 s.
     pub spread: Duration,
-    /// The annotations are written again after this, in case somebody took them off. Default 10 min.
+    /// The Node is looked after again after this, in case somebody took something off it, or made it anew. Default 2 min.
     pub refresh: Duration,
     /// Before the first try after a failure; doubled at each further one. Default 1 s.
     pub backoff: Duration,
@@ -80,7 +80,7 @@ impl Default for ReporterTiming {
             repeat: Duration::from_secs(3600),
             events_per_minute: 20,
             spread: Duration::from_secs(5),
-            refresh: Duration::from_secs(600),
+            refresh: Duration::from_secs(120),
             backoff: Duration::from_secs(1),
             backoff_limit: Duration::from_secs(60),
         }

@@ -35,6 +35,8 @@ impl Setback {
             401 => Failure::Unauthorized { message },
             403 => Failure::Forbidden { verb: "use", resource: "the API", message },
             410 => Failure::Gone { resource_version: String::new() },
+            // The other way round: the server has not got there, as its store was put back. A list is right either way.
+            504 if message.contains("Too large resource version") => Failure::Gone { resource_version: String::new() },
             status => Failure::Refused { status, message },
         };
         Setback { failure, retry_after }
@@ -69,10 +71,14 @@ impl Setback {
 
 /// What an error of the client says: about certificates, about credentials, or else that there is no way to the server.
 pub(crate) fn failure_of(error: &kube::Error) -> Failure {
-    if let kube::Error::Auth(error) = error {
-        return Failure::Access { reason: causes(error) };
-    }
-    about_certificates(error).unwrap_or_else(|| Failure::Unreachable { reason: told(&causes(error)) })
+    let causes = match error {
+        kube::Error::Auth(error) => return Failure::Access { reason: causes(error) },
+        // Without the client's own names for them.
+        kube::Error::Service(inner) => causes(inner.as_ref()),
+        kube::Error::HyperError(inner) => causes(inner),
+        other => causes(other),
+    };
+    about_certificates(error).unwrap_or_else(|| Failure::Unreachable { reason: told(&causes) })
 }
 
 /// What an error says about certificates, if it does.

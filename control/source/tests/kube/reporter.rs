@@ -59,6 +59,8 @@ async fn asked(server: &Server, resource: &str, count: usize) -> Vec<Asked> {
 #[tokio::test]
 async fn facts_become_annotations_of_the_own_node_and_its_network_is_available() {
     let server = Server::start().await;
+    let known = r#"{"status":{"conditions":[{"type":"NetworkUnavailable","status":"False"}]}}"#;
+    server.answer("nodes", [Reply::json(200, "{}"), Reply::json(200, known), Reply::json(200, known)]);
     let (reporter, _directory) = reporter(&server, timing());
     reporter.publish_node(facts(1450));
     let first = asked(&server, "nodes", 2).await;
@@ -69,11 +71,22 @@ async fn facts_become_annotations_of_the_own_node_and_its_network_is_available()
     assert_eq!(first[1].headers["content-type"], "application/strategic-merge-patch+json");
     assert!(first[1].body.contains(r#""type":"NetworkUnavailable""#), "{}", first[1].body);
     status(&reporter, |status| status.node_written.is_some()).await;
-    // The same is not written again; what is new is, without the condition.
+    // The same is not written again; what is new is, without the condition, which is there.
     reporter.publish_node(facts(1450));
     reporter.publish_node(facts(1400));
     let all = asked(&server, "nodes", 3).await;
     assert!(all.len() == 3 && all[2].body.contains(r#""sluice.io/mtu":"1400""#), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_made_anew_gets_its_annotations_and_its_condition_again() {
+    let server = Server::start().await;
+    let (reporter, _directory) = reporter(&server, ReporterTiming { refresh: Duration::from_millis(50), ..timing() });
+    reporter.publish_node(facts(1450));
+    // Nothing the server answers has the condition.
+    let paths: Vec<String> = asked(&server, "nodes", 4).await.into_iter().map(|asked| asked.path).collect();
+    let node = "/api/v1/nodes/n1";
+    assert_eq!(paths[..4], [node.to_owned(), format!("{node}/status"), node.to_owned(), format!("{node}/status")]);
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ async fn versions_that_run_back_with_the_servers_store_are_taken_from_a_new_list
     let server = Server::start().await;
     server.answer_pods([
         Reply::lines(&[line("ADDED", &pod("a", 100)), bookmark("Pod", 100, true)]).ending(Ending::Whole),
-        Reply::status(410, "too old"),
+        Reply::status(504, "Too large resource version: 100, current: 9"),
         Reply::lines(&[line("ADDED", &pod("a", 7)), bookmark("Pod", 9, true), line("MODIFIED", &pod("a", 10))]),
     ]);
     let mut told = Told::of(&server);

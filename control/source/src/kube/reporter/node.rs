@@ -1,6 +1,7 @@
 //! What is written to the own Node.
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::kube::reporter::NodeFacts;
@@ -30,6 +31,27 @@ pub(crate) fn network_available(now: Timestamp) -> Value {
         "lastHeartbeatTime": now,
         "lastTransitionTime": now,
     }]}})
+}
+
+/// Whether a Node, as the API answers with it, says already that its network is available. One that was deleted and made
+/// anew does not.
+pub(crate) fn is_network_available(node: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Node {
+        status: Status,
+    }
+    #[derive(Deserialize)]
+    struct Status {
+        conditions: Vec<Condition>,
+    }
+    #[derive(Deserialize)]
+    struct Condition {
+        #[serde(rename = "type")]
+        kind: String,
+        status: String,
+    }
+    let Ok(node) = serde_json::from_slice::<Node>(node) else { return false };
+    node.status.conditions.iter().any(|condition| condition.kind == "NetworkUnavailable" && condition.status == "False")
 }
 
 #[cfg(test)]
@@ -62,5 +84,13 @@ mod tests {
     fn the_condition_has_its_time_as_the_api_writes_it() {
         let patch = network_available(Timestamp::from_second(1_700_000_000).expect("a time"));
         assert_eq!(patch["status"]["conditions"][0]["lastTransitionTime"], "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn a_condition_that_is_there_is_seen() {
+        let patch = network_available(Timestamp::UNIX_EPOCH).to_string();
+        assert!(is_network_available(patch.as_bytes()));
+        assert!(!is_network_available(patch.replace("False", "True").as_bytes()));
+        assert!(!is_network_available(b"{}") && !is_network_available(b""));
     }
 }

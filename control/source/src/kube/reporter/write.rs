@@ -47,8 +47,6 @@ impl Writer {
     /// Keeps the own Node as the newest facts say, until nobody has any more to give.
     pub(crate) async fn keep_node(self, mut facts: watch::Receiver<Option<NodeFacts>>) {
         let mut backoff = self.backoff();
-        // What has been written of the condition in this life; annotations are written again now and then.
-        let mut available = false;
         let mut wait = None;
         loop {
             let changed = match wait {
@@ -59,7 +57,7 @@ impl Writer {
                 return;
             }
             let Some(newest) = facts.borrow_and_update().clone() else { continue };
-            match self.write_node(&newest, &mut available).await {
+            match self.write_node(&newest).await {
                 Ok(()) => {
                     backoff.reset();
                     wait = Some(self.timing.refresh);
@@ -82,18 +80,17 @@ impl Writer {
         }
     }
 
-    async fn write_node(&self, facts: &NodeFacts, available: &mut bool) -> Result<(), Setback> {
+    async fn write_node(&self, facts: &NodeFacts) -> Result<(), Setback> {
         let path = resource(sluice_model::Kind::Node).path_of(None, self.node.as_str());
         let written = self.connection.write(Method::PATCH, &path, MERGE_PATCH, &node::annotations(facts)).await;
-        written.map_err(|setback| setback.while_asking("patch", "nodes", ""))?;
-        if !*available {
-            let condition = node::network_available(Timestamp::now());
-            let path = format!("{path}/status");
-            let written = self.connection.write(Method::PATCH, &path, STRATEGIC_MERGE_PATCH, &condition).await;
-            written.map_err(|setback| setback.while_asking("patch", "nodes/status", ""))?;
-            *available = true;
+        let written = written.map_err(|setback| setback.while_asking("patch", "nodes", ""))?;
+        if node::is_network_available(&written) {
+            return Ok(());
         }
-        Ok(())
+        let condition = node::network_available(Timestamp::now());
+        let path = format!("{path}/status");
+        let written = self.connection.write(Method::PATCH, &path, STRATEGIC_MERGE_PATCH, &condition).await;
+        written.map(drop).map_err(|setback| setback.while_asking("patch", "nodes/status", ""))
     }
 
     /// Makes Events of faults, until nobody has any more to tell.
@@ -154,7 +151,7 @@ impl Writer {
         let period = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let period = period.as_secs() / self.timing.repeat.max(Duration::from_secs(1)).as_secs();
         let body = event::event(fault, uid.as_deref(), self.node.as_str(), Timestamp::now(), period);
-        self.connection.write(Method::POST, &event::path(fault), JSON, &body).await
+        self.connection.write(Method::POST, &event::path(fault), JSON, &body).await.map(drop)
     }
 
     /// The uid by which tools find the Events of an object.
