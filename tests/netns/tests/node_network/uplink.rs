@@ -1,0 +1,74 @@
+//! The node's uplink: its queues, and the ports that are taken there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+
+use serde_json::json;
+use sluice_host::{Netns, sysctl};
+use sluice_netns::{Namespace, wait_for};
+
+use crate::driver::Cluster;
+use crate::node::{NETWORKS, Node, Pod, ping};
+use crate::objects::{Endpoint, PORT, node_port_service, with_endpoints};
+use crate::server::Server;
+
+fn run(netns: &Netns, line: &str) {
+    let mut words = line.split(' ');
+    let program = words.next().expect("a program");
+    let output = netns.output(Command::new(program).args(words)).expect("it starts");
+    assert!(output.status.success(), "{line}: {output:?}");
+}
+
+/// Taken out: a queue that cannot be bound taken to be out of use.
+#[test]
+fn an_uplink_with_fewer_queues_in_use_than_it_can_have_is_served_by_those() {
+    let mut node = Node::new(&NETWORKS);
+    let outside = Namespace::new("outside");
+    run(
+        &node.netns,
+        &format!(
+            "ip link add wire0 numrxqueues 4 numtxqueues 4 type veth peer name wire0 numrxqueues 4 numtxqueues 4 netns {}",
+            outside.path()
+        ),
+    );
+    run(&node.netns, "ethtool -L wire0 rx 2 tx 2");
+    for (netns, address) in [(&*node.netns, "192.0.2.1/24"), (&*outside, "192.0.2.2/24")] {
+        run(netns, &format!("ip addr add {address} dev wire0"));
+        run(netns, "ip link set wire0 up");
+    }
+    let manifest = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n1" },
+        "spec": { "podCIDRs": NETWORKS },
+        "status": { "addresses": [{ "type": "InternalIP", "address": "192.0.2.1" }] } });
+    fs::write(node.path("manifests/node.json"), manifest.to_string()).expect("writable");
+    node.start(&["--uplink-device", "wire0"]);
+    assert!(node.log().contains("a queue of the uplink is not served"), "{}", node.log());
+    let ports = node.status()["ports"].as_array().expect("ports").clone();
+    assert_eq!(ports.iter().filter(|port| port["kind"] == "uplink").count(), 2, "{ports:?}");
+    let pod = Pod::new("pod");
+    node.add(&pod);
+    let reached = || ping(&pod.netns, "192.0.2.2").then_some(());
+    wait_for("the pod to reach the outside, hidden behind its node", reached).expect("it does");
+}
+
+/// Taken out: the ports that are claimed reserved.
+#[test]
+fn the_nodes_own_connections_do_not_get_a_port_that_is_a_services() {
+    let cluster = Cluster::up("reserved");
+    let (node, web) = (cluster.node("node-a"), cluster.pod("web-a"));
+    let _outside = Server::start(&cluster.outside(), PORT);
+    let _server = Server::start(&web, PORT);
+    let service = node_port_service("web", 44, 30044, &json!({}));
+    cluster.apply("web", &with_endpoints(service, &[Endpoint::ready(&web, "node-a")]));
+    cluster.outside().await_tcp(node.at(30044)[0]);
+    // Room for four, of which one is taken.
+    sysctl::set_in(&node.netns, &[("net/ipv4/ip_local_port_range", "30042 30045")]).expect("a setting");
+    let to = cluster.outside().at(PORT)[0];
+    let connect = || node.inside(|| TcpStream::connect(to));
+    let held: Vec<TcpStream> = (0..3).map(|_| connect().expect("there is a port")).collect();
+    let ports: BTreeSet<u16> =
+        held.iter().map(|stream| stream.local_addr().map(|at: SocketAddr| at.port()).expect("bound")).collect();
+    assert_eq!(ports, BTreeSet::from([30042, 30043, 30045]));
+    assert!(connect().is_err(), "the fourth is the Service's");
+}
