@@ -283,9 +283,10 @@ async fn write(stream: &mut (impl AsyncWrite + AsyncRead + Unpin), reply: &Reply
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     let mut bytes = format!("{head}\r\n").into_bytes();
-    if !reply.body.is_empty() {
-        bytes.extend(format!("{:x}\r\n", reply.body.len()).into_bytes());
-        bytes.extend(&reply.body);
+    // In pieces, so that no line or page comes as a whole.
+    for piece in reply.body.chunks(97) {
+        bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+        bytes.extend(piece);
         bytes.extend(b"\r\n");
     }
     if reply.ending == Ending::Whole {
