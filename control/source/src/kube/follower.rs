@@ -224,7 +224,13 @@ impl Follower {
                 Next::Quiet => return Ok(()),
                 Next::End { .. } if watching.told && !watching.initial => return Ok(()),
                 Next::End { .. } if watching.settled && !watching.initial => return Ok(()),
-                Next::End { broken } => return Err(Failure::Ended { reason: broken.unwrap_or_default() }.into()),
+                Next::End { broken } => {
+                    if watching.initial {
+                        // Pages are smaller, and what has come of them stays: a list that was too much as a stream may do.
+                        self.refused_stream = Some(Instant::now());
+                    }
+                    return Err(Failure::Ended { reason: broken.unwrap_or_default() }.into());
+                }
             }
         }
     }

@@ -186,6 +186,21 @@ async fn a_store_that_cannot_stream_lists_is_found_out_in_the_middle_of_the_stre
 }
 
 #[tokio::test]
+async fn a_list_whose_stream_breaks_off_is_read_in_pages() {
+    let server = Server::start().await;
+    server.answer_pods([
+        Reply::lines(&[line("ADDED", &pod("a", 3))]).ending(Ending::Broken),
+        Reply::json(200, pods(&[pod("a", 3), pod("b", 4)], 5, "")),
+        goes_on(),
+    ]);
+    let mut told = Told::of(&server);
+    told.expect(&["apply Pod default/a"]).await;
+    told.fault_with("the server ended its answer before it was whole").await;
+    told.until("apply Pod default/b").await;
+    told.until("apply Pod default/later").await;
+}
+
+#[tokio::test]
 async fn a_server_that_comes_late_is_found() {
     let server = Server::start().await;
     let address = server.address.to_string();
