@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sluice_model::{Node, PeersConfig, ServicesConfig, masquerade};
+use sluice_model::{Node, PeersConfig, ServicesConfig, TunnelConfig, masquerade};
 use sluice_tables::{Choice, Encapsulation as Header, Family, Masquerade, Tunnel};
 
 use crate::config::{Encapsulation, EndpointChoice, Network, Switched};
@@ -35,6 +35,20 @@ impl Network {
             family: family(node),
             service_cidrs: self.service_cidrs.clone(),
             node_addresses: addresses.to_vec(),
+            tunnel: self.uplink.is_some().then(|| TunnelConfig {
+                encapsulation: self.header(),
+                port: self.tunnel_port,
+                vni: self.vni,
+            }),
+        }
+    }
+
+    /// What is written around packets between nodes.
+    fn header(&self) -> Header {
+        match self.encapsulation {
+            Encapsulation::None => Header::None,
+            Encapsulation::Vxlan => Header::Vxlan,
+            Encapsulation::Geneve => Header::Geneve,
         }
     }
 
@@ -48,10 +62,9 @@ impl Network {
     /// This node's end of the tunnels; none where nothing is encapsulated or the node has no address for it. Pods' packets are at
     /// most `pod_mtu` bytes, and less where the `uplink`'s MTU has been lowered since pods got theirs.
     pub(crate) fn tunnel(&self, node: &Node, pod_mtu: u16, uplink: u16) -> Option<Tunnel> {
-        let encapsulation = match self.encapsulation {
-            Encapsulation::None => return None,
-            Encapsulation::Vxlan => Header::Vxlan,
-            Encapsulation::Geneve => Header::Geneve,
+        let encapsulation = match self.header() {
+            Header::None => return None,
+            header => header,
         };
         let local = node.internal_ip(family(node))?;
         let mac = node.tunnel_mac_at(local);

@@ -218,6 +218,14 @@ pub enum Problem {
         /// The other node.
         node: NodeName,
     },
+    /// Another way of tunnelling than this node's.
+    #[error("is {theirs} and this node's is {ours}; what one sends the other drops, so configure all nodes alike")]
+    OtherTunnel {
+        /// What the other node says.
+        theirs: String,
+        /// What this one has.
+        ours: String,
+    },
     /// An address of pods where none can be.
     #[error("{value} lies in {network}, which is for pods; take another")]
     InPodNetwork {
@@ -293,6 +301,12 @@ pub enum Problem {
         least: i64,
         /// The most allowed.
         most: i64,
+    },
+    /// No number where one is due.
+    #[error("\"{value}\" is no number")]
+    NotANumber {
+        /// As written.
+        value: String,
     },
     /// Not the address of an Ethernet device.
     #[error("\"{value}\" is no MAC address of one device; write it as 02:53:c0:00:02:01")]

@@ -1,5 +1,7 @@
 //! Nodes: their pod networks and the addresses they are reached at.
 
+mod tunnel_end;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -13,6 +15,8 @@ use crate::name::NodeName;
 use crate::object::{Kind, Labels};
 use crate::pod_cidr;
 use crate::raw;
+pub use tunnel_end::TunnelEnd;
+pub(crate) use tunnel_end::name as encapsulation_name;
 
 /// A checked Node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Node {
     pub hostname: Option<String>,
     /// The MAC its end of the tunnel has, where annotations say one.
     pub tunnel_mac: Option<MacAddr>,
+    /// What it says of its end of the tunnel otherwise.
+    pub tunnel_end: TunnelEnd,
     /// Whether it is being removed: its object is being deleted, or the cluster autoscaler has marked it. Load balancers are to send
     /// it no more connections (KEP-3836).
     pub leaving: bool,
@@ -58,13 +64,14 @@ impl Node {
             external_ips: Vec::new(),
             hostname: None,
             tunnel_mac: None,
+            tunnel_end: TunnelEnd::default(),
             leaving: false,
         }
     }
 
     /// The annotations that say what Sluice reads of them.
     pub(crate) fn annotations(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.tunnel_mac.map(|mac| (TUNNEL_MAC, mac.to_string())).into_iter()
+        self.tunnel_mac.map(|mac| (TUNNEL_MAC, mac.to_string())).into_iter().chain(self.tunnel_end.annotations())
     }
 
     /// The zone it is in.
@@ -111,6 +118,7 @@ pub(crate) fn check(raw: &raw::Node) -> Result<Node, Vec<Fault>> {
     let marked = spec.taints.iter().flatten().any(|taint| taint.key.as_deref() == Some(TO_BE_DELETED));
     let leaving = marked || metadata.deletion_timestamp.is_some();
     let tunnel_mac = check_tunnel_mac(&mut check, &metadata);
+    let tunnel_end = tunnel_end::check(&mut check, &metadata);
     let status = raw.status.clone().unwrap_or_default();
     let internal_ips = check_addresses(&mut check, &status, "InternalIP");
     let external_ips = check_addresses(&mut check, &status, "ExternalIP");
@@ -124,6 +132,7 @@ pub(crate) fn check(raw: &raw::Node) -> Result<Node, Vec<Fault>> {
         external_ips,
         hostname,
         tunnel_mac,
+        tunnel_end,
         leaving,
     }))
 }

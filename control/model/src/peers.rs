@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluice_tables::{Family, Peer};
+use sluice_tables::{Encapsulation, Family, Peer};
 
 use crate::disjoint::Disjoint;
 use crate::fault::{Fault, FieldPath, Problem};
 use crate::index::Index;
 use crate::name::NodeName;
-use crate::node::Node;
+use crate::node::{Node, encapsulation_name};
 use crate::object::Key;
 
 /// What is said of peers as a whole.
@@ -23,6 +23,19 @@ pub struct PeersConfig {
     pub service_cidrs: Vec<IpNet>,
     /// All addresses that this node's own stack has; no other node can have them.
     pub node_addresses: Vec<IpAddr>,
+    /// How this node tunnels, to be compared with what the others say; `None`: it is not.
+    pub tunnel: Option<TunnelConfig>,
+}
+
+/// How packets travel between nodes, the same on all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelConfig {
+    /// What is written around a packet.
+    pub encapsulation: Encapsulation,
+    /// UDP destination port.
+    pub port: u16,
+    /// Virtual network.
+    pub vni: u32,
 }
 
 /// The peers of one node.
@@ -35,6 +48,9 @@ pub struct Peers {
 }
 
 /// Makes peers of all Nodes but this one.
+///
+/// The other end of a tunnel is the address that the Node's annotations name, else its InternalIP. A Node that tunnels in
+/// another way than this one is a peer, so that it is reached as soon as it tunnels alike, and has a fault.
 ///
 /// A Node without podCIDRs, or without an InternalIP of the underlay's family, is no peer. What two Nodes claim is this
 /// node's if it is one of them; a network is then the wider one's, an address that of the Node whose name comes first. So
@@ -54,18 +70,24 @@ pub(crate) fn compile_peers_beside(
     let mut compiler = Compiler::new(index, node, config);
     let others: Vec<&Node> = index.nodes().filter(|other| other.name != node.name).collect();
     let mut networks = compiler.networks(&others);
+    // What Nodes say of themselves in annotations takes no address from another's status.
+    let mut addresses: BTreeMap<&NodeName, Vec<IpAddr>> = BTreeMap::new();
+    for other in others.iter().filter(|other| !other.pod_cidrs.is_empty()) {
+        addresses.insert(&other.name, compiler.addresses(other));
+    }
     let mut peers = Vec::new();
     for other in others {
-        if other.pod_cidrs.is_empty() {
+        let Some(mut addresses) = addresses.remove(&other.name) else {
             compiler.fault(other, FieldPath::of(&["spec", "podCIDRs"]), Problem::NoPodNetwork);
             continue;
-        }
-        let addresses = compiler.addresses(other);
-        let Some(tunnel) = addresses.iter().copied().find(|address| Family::of(*address) == config.family) else {
+        };
+        let internal = addresses.iter().copied().find(|address| Family::of(*address) == config.family);
+        let Some(tunnel) = compiler.tunnel(other, config.family, &mut addresses).or(internal) else {
             let family = config.family;
             compiler.fault(other, FieldPath::of(&["status", "addresses"]), Problem::NoInternalIp { family });
             continue;
         };
+        compiler.compare(other, config.tunnel);
         let peer = Peer {
             name: other.name.as_str().into(),
             addresses,
@@ -79,6 +101,7 @@ pub(crate) fn compile_peers_beside(
     }
     // What is wrong between Nodes is told by the index already.
     compiler.faults.retain(|fault| !told.contains(fault));
+    compiler.faults.sort_by(|one, other| one.subject.cmp(&other.subject));
     Peers { peers, faults: compiler.faults }
 }
 
@@ -155,6 +178,44 @@ impl<'a> Compiler<'a> {
             }
         }
         kept
+    }
+
+    /// The address of its end of the tunnels that a Node's annotations name, where it can have it. It is then one of its
+    /// `addresses`.
+    fn tunnel(&mut self, node: &Node, family: Family, addresses: &mut Vec<IpAddr>) -> Option<IpAddr> {
+        let value = node.tunnel_end.address(family)?;
+        let field = FieldPath::of(&["metadata", "annotations"]).key("sluice.io/tunnel-address");
+        if let Some((network, _)) = self.taken.holder(value) {
+            self.fault(node, field, Problem::InPodNetwork { value, network });
+            return None;
+        }
+        if let Some(owner) = self.owners.get(&value).filter(|owner| **owner != node.name).cloned() {
+            self.fault(node, field, Problem::AddressOfNode { value, node: owner });
+            return None;
+        }
+        if !addresses.contains(&value) {
+            self.owners.insert(value, node.name.clone());
+            addresses.push(value);
+        }
+        Some(value)
+    }
+
+    /// Tells where a Node says that it tunnels in another way. Where nothing is encapsulated, port and network are of no matter.
+    fn compare(&mut self, node: &Node, own: Option<TunnelConfig>) {
+        let Some(own) = own else { return };
+        let theirs = &node.tunnel_end;
+        let mut differ = |key: &str, theirs: Option<String>, ours: String| {
+            let Some(theirs) = theirs.filter(|theirs| *theirs != ours) else { return false };
+            let field = FieldPath::of(&["metadata", "annotations"]).key(key);
+            self.fault(node, field, Problem::OtherTunnel { theirs, ours });
+            true
+        };
+        let said = theirs.encapsulation.map(|one| encapsulation_name(one).to_owned());
+        let other = differ("sluice.io/encapsulation", said, encapsulation_name(own.encapsulation).to_owned());
+        if !other && own.encapsulation != Encapsulation::None {
+            differ("sluice.io/tunnel-port", theirs.port.map(|port| port.to_string()), own.port.to_string());
+            differ("sluice.io/vni", theirs.vni.map(|vni| vni.to_string()), own.vni.to_string());
+        }
     }
 
     fn fault(&mut self, node: &Node, field: FieldPath, problem: Problem) {

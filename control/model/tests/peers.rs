@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use sluice_model::raw::Raw;
-use sluice_model::{Index, Inputs, Kind, NodeName, Object, Peers, PeersConfig, compile, compile_peers};
-use sluice_tables::Family;
+use sluice_model::{Index, Inputs, Kind, NodeName, Object, Peers, PeersConfig, TunnelConfig, compile, compile_peers};
+use sluice_tables::{Encapsulation, Family};
 
 fn node(name: &str, networks: &[&str], addresses: &[&str]) -> Object {
     let addresses: Vec<Value> =
@@ -19,6 +19,7 @@ fn config(family: Family) -> PeersConfig {
         family,
         service_cidrs: vec!["10.96.0.0/16".parse().expect("is a network")],
         node_addresses: vec!["198.51.100.1".parse().expect("is an address")],
+        tunnel: Some(TunnelConfig { encapsulation: Encapsulation::Vxlan, port: 4789, vni: 1 }),
     }
 }
 
@@ -136,4 +137,67 @@ fn an_address_among_pods_is_told_and_not_taken() {
     let peers = peers(Family::V4, [n2(), node("n3", &["10.1.3.0/24"], &["10.1.2.9"])]);
     assert_eq!(names(&peers), ["n2"]);
     assert!(peers.faults[0].to_string().starts_with("Node n3: status.addresses 10.1.2.9 lies in 10.1.2.0/24"));
+}
+
+fn annotated(name: &str, byte: u8, annotations: Value) -> Object {
+    let raw = json!({
+        "metadata": {"name": name, "annotations": annotations}, "spec": {"podCIDRs": [format!("10.1.{byte}.0/24")]},
+        "status": {"addresses": [{"type": "InternalIP", "address": format!("192.0.2.{byte}")}]}
+    });
+    Raw::deserialize(Kind::Node, raw).expect("types are right").check().expect("is good")
+}
+
+#[test]
+fn a_tunnel_ends_where_the_node_says() {
+    let says = json!({"sluice.io/tunnel-address": "203.0.113.2, 2001:db8:1::2", "sluice.io/encapsulation": "vxlan",
+                      "sluice.io/tunnel-port": "4789", "sluice.io/vni": "1", "sluice.io/mtu": "1450"});
+    let peers = peers(Family::V4, [annotated("n2", 2, says)]);
+    assert!(peers.faults.is_empty(), "{:?}", peers.faults);
+    let peer = &peers.peers[0];
+    assert_eq!((peer.tunnel.to_string(), peer.addresses.len()), ("203.0.113.2".to_owned(), 2));
+    assert_eq!(peer.mac, sluice_tables::tunnel_mac(peer.tunnel), "as the node itself works it out");
+}
+
+#[test]
+fn no_annotation_takes_an_address_from_another_nodes_status_or_from_pods() {
+    for (address, told) in [("192.0.2.3", "is also node n3's"), ("10.1.3.7", "is for pods"), ("192.0.2.1", "node n1's")]
+    {
+        let n2 = annotated("n2", 2, json!({"sluice.io/tunnel-address": address}));
+        let peers = peers(Family::V4, [n2, annotated("n3", 3, Value::Null)]);
+        assert!(fault(&peers).contains(told), "{}", fault(&peers));
+        assert_eq!(names(&peers), ["n2", "n3"]);
+        assert_eq!(peers.peers[0].tunnel.to_string(), "192.0.2.2", "its InternalIP");
+    }
+}
+
+#[test]
+fn a_node_that_tunnels_in_another_way_is_told_of_and_stays_a_peer() {
+    for (key, value, told) in [
+        ("sluice.io/encapsulation", "geneve", "is geneve and this node's is vxlan"),
+        ("sluice.io/tunnel-port", "8472", "is 8472 and this node's is 4789"),
+        ("sluice.io/vni", "7", "is 7 and this node's is 1"),
+    ] {
+        let peers = peers(Family::V4, [annotated("n2", 2, json!({ key: value }))]);
+        let text = fault(&peers);
+        assert!(text.starts_with(&format!("Node n2: metadata.annotations[\"{key}\"] {told}")), "{text}");
+        assert_eq!(names(&peers), ["n2"]);
+    }
+}
+
+#[test]
+fn annotations_that_say_nothing_possible_are_refused_by_field() {
+    for (key, value) in [
+        ("sluice.io/tunnel-address", "nowhere"),
+        ("sluice.io/tunnel-address", "127.0.0.1"),
+        ("sluice.io/tunnel-address", "192.0.2.1,192.0.2.2"),
+        ("sluice.io/encapsulation", "gre"),
+        ("sluice.io/tunnel-port", "0"),
+        ("sluice.io/tunnel-port", "many"),
+        ("sluice.io/vni", "16777216"),
+        ("sluice.io/mtu", "-1"),
+    ] {
+        let raw = json!({"metadata": {"name": "n2", "annotations": {key: value}}});
+        let faults = Raw::deserialize(Kind::Node, raw).expect("types are right").check().expect_err("must be refused");
+        assert!(faults.len() == 1 && faults[0].to_string().contains(key), "{value}: {faults:?}");
+    }
 }

@@ -58,7 +58,10 @@ fn node() -> impl Strategy<Value = Value> {
             .chain(v6.iter().map(|one| entry("ExternalIP", one)))
             .collect();
         let mut metadata = metadata;
-        metadata["annotations"] = json!({"sluice.io/tunnel-mac": mac.unwrap_or("02:00:00:00:00:01".into())});
+        let encapsulation = ["vxlan", "geneve", "none"][usize::from(third % 3)];
+        metadata["annotations"] = json!({"sluice.io/tunnel-mac": mac.unwrap_or("02:00:00:00:00:01".into()),
+            "sluice.io/tunnel-address": v4.first(), "sluice.io/encapsulation": encapsulation,
+            "sluice.io/tunnel-port": format!("{}", 4789 + u16::from(third)), "sluice.io/vni": "77", "sluice.io/mtu": "1450"});
         json!({"metadata": metadata, "spec": {"podCIDRs": [format!("10.2.{third}.0/24"), "fd00:2::/64"]},
                "status": {"addresses": addresses}})
     })

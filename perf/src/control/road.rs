@@ -65,7 +65,8 @@ impl Road {
     /// Makes a generation of what was applied.
     pub(super) fn publish(&mut self) -> Result<()> {
         let config = ServicesConfig::default();
-        let peers = PeersConfig { family: Family::V4, service_cidrs: Vec::new(), node_addresses: Vec::new() };
+        let peers =
+            PeersConfig { family: Family::V4, service_cidrs: Vec::new(), node_addresses: Vec::new(), tunnel: None };
         let (node, attachments) = (&self.node, &self.attachments[..]);
         let setting = Setting { node, attachments, services: &config, peers: &peers, seed: SEED };
         self.compiler.compile(&mut self.index, &setting);

@@ -42,7 +42,12 @@ pub(crate) fn compile(
         ..ServicesConfig::default()
     };
     let service_cidrs = services.service_cidrs.clone();
-    let peers = PeersConfig { family: Family::V4, service_cidrs, node_addresses: services.node_addresses.clone() };
+    let peers = PeersConfig {
+        family: Family::V4,
+        service_cidrs,
+        node_addresses: services.node_addresses.clone(),
+        tunnel: None,
+    };
     compiler.compile(index, &Setting { node, attachments, services: &services, peers: &peers, seed: 7 });
     outcome(compiler)
 }
