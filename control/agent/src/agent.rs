@@ -1,5 +1,6 @@
 //! The agent's parts, and what several of them do together.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use sluice_cni_protocol::{AddResult, CniError, CniRequest, Journal, NetworkConfi
 use sluice_host::NetnsId;
 use sluice_model::Node;
 use tokio::sync::Notify;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::api::Api;
 use crate::cni_server::Calls;
@@ -52,6 +53,8 @@ pub(crate) struct Agent {
     pub(crate) last_good: LastGood,
     /// The Kubernetes API, where the objects come from there; set before anything is served.
     pub(crate) api: OnceLock<Api>,
+    /// Whether it was told that the objects are in force. A flag alone, which orders nothing.
+    pub(crate) in_force: AtomicBool,
     /// What was set on the host port last; `None` when that is not sure.
     pub(crate) host_port_has: Mutex<Option<Around>>,
     /// For which state of what lies beyond the workers the uplink's claims were set last; `None` when that is not sure.
@@ -106,6 +109,10 @@ impl Agent {
             },
         );
         self.pace().made(began, Instant::now());
+        if made.is_ok() && !self.in_force.load(Ordering::Relaxed) && self.generations.is_whole() {
+            self.in_force.store(true, Ordering::Relaxed);
+            info!("the objects are in force");
+        }
         made
     }
 

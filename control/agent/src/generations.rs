@@ -177,6 +177,13 @@ impl Generations {
         self.lock().objects.standing()
     }
 
+    /// Whether the objects are known, and what they say of this node is in force too, as far as it can be.
+    pub(crate) fn is_whole(&self) -> bool {
+        let inner = self.lock();
+        let Some(index) = inner.objects.index() else { return false };
+        index.node(&inner.node.name).is_none_or(|node| node.pod_cidrs.is_empty() || *node == inner.node)
+    }
+
     /// How often the objects that came have changed: another number, other objects.
     pub(crate) fn object_changes(&self) -> u64 {
         self.lock().objects.changes()

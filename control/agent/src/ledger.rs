@@ -110,6 +110,11 @@ impl Ledger {
         Ok(Self { inner: Mutex::new(inner), file: Mutex::new((file, 0)) })
     }
 
+    /// Whether pods get their addresses from these podCIDRs.
+    pub(crate) fn has_networks(&self, networks: &[IpNet]) -> bool {
+        self.inner().ipam.networks() == networks
+    }
+
     /// Follows a change of the node's podCIDRs. Addresses in use stay in use.
     pub(crate) fn set_networks(&self, networks: &[IpNet]) -> Result<(), IpamError> {
         let mut inner = self.inner();

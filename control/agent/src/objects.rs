@@ -135,7 +135,6 @@ pub(crate) async fn follow(mut objects: Objects, agent: Arc<Agent>) {
         if agent.generations.standing() != Standing::Unknown && agent.readiness.is_unmet(Condition::Objects) {
             // Who waits for this may ask what is wrong.
             agent.renew_faults();
-            info!("the objects are in force");
             agent.readiness.met(Condition::Objects);
         }
         // A panic has been logged.
@@ -170,18 +169,18 @@ impl Agent {
             self.readiness.unmet_because(Condition::Node, reason);
             return true;
         }
-        if node == known {
+        if node == known && self.ledger.has_networks(&node.pod_cidrs) {
             // It may have been something else meanwhile.
             self.readiness.met(Condition::Node);
             return true;
         }
-        let before = known.pod_cidrs.clone();
+        let news = !self.ledger.has_networks(&node.pod_cidrs);
         if let Err(error) = self.put_in_force(&node, known) {
             error!(%error, "the node's podCIDRs cannot be used; those before stay in force");
             self.readiness.unmet_because(Condition::Node, error.to_string());
             return false;
         }
-        if node.pod_cidrs != before {
+        if news {
             info!(node = node.name.as_str(), pod_cidrs = ?node.pod_cidrs, "the node's podCIDRs are known");
         }
         // Ready only with the addresses of these podCIDRs on the host port.

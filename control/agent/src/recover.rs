@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::attach::{AttachError, delete_link};
+use crate::generations::GenerationError;
 use crate::ledger::Phase;
 use crate::repair::{Action, Remembered, Sandbox, plan};
 use crate::state::{State, StateFile, StoredAttachment};
@@ -42,9 +43,25 @@ impl Agent {
         self.replay_journal();
         let surroundings = crate::uplink::surroundings(self, &mut Netlink::open()?)?;
         self.generations.set_surroundings(surroundings);
-        self.publish()?;
+        self.publish_for_node()?;
         self.ledger.save()?;
         Ok(())
+    }
+
+    /// Publishes tables of this node as its object says, at once where that is known, so that all objects are compiled once. If that
+    /// cannot be, it is put in force when it can.
+    fn publish_for_node(&self) -> Result<(), GenerationError> {
+        let told = self.generations.node_object(&self.config.node_name).filter(|node| !node.pod_cidrs.is_empty());
+        if let Some(node) = told {
+            let known = self.generations.node();
+            self.generations.set_node(node);
+            match self.publish() {
+                Ok(()) => return Ok(()),
+                Err(error) => warn!(%error, "the node's podCIDRs cannot be used yet"),
+            }
+            self.generations.set_node(known);
+        }
+        self.publish()
     }
 
     /// Looks again at what could not be taken over at the start, as when a killed agent's sockets were still closing.

@@ -1,5 +1,6 @@
 //! From a checked configuration to an agent whose switch runs and whose host port is there.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
@@ -110,6 +111,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
         wake: Notify::new(),
         last_good: LastGood::of(&config),
         api: OnceLock::new(),
+        in_force: AtomicBool::new(false),
         host_port_has: Mutex::default(),
         claimed: Mutex::default(),
         dataplane,

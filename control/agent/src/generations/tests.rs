@@ -162,3 +162,16 @@ fn who_follows_services_and_nodes_is_not_called_for_a_change_of_endpoints() {
     let with_pod = generations.beyond();
     assert!(before < with_node && with_node < without && without < with_pod);
 }
+
+#[test]
+fn objects_are_in_force_whole_once_the_node_is_as_they_say() {
+    let generations = generations();
+    let name = NodeName::new("n1").unwrap();
+    let node = Node { pod_cidrs: vec!["10.0.0.0/24".parse().unwrap()], ..Node::named(name) };
+    assert!(!generations.is_whole(), "nothing is known");
+    generations.apply(Object::Node(node.clone()), Instant::now());
+    generations.set_synced();
+    assert!(!generations.is_whole(), "its networks are not in force");
+    generations.set_node(node);
+    assert!(generations.is_whole());
+}
