@@ -111,8 +111,9 @@ impl<'t> Bucket<'t> {
         for (word, mask) in LANES.into_iter().enumerate() {
             let tags = self.0[word].load(Ordering::Relaxed);
             same |= zero_lanes(tags ^ (u64::from(tag) * EVERY_LANE)) & mask;
-            // Exact in every lane: what is added never carries into the next. Lane `l` of word `w` ends up as bit 16 l + w.
-            empty |= (!(((tags & !HIGH) + !HIGH) | tags) & mask) >> (15 - word);
+            // Lane `l` of word `w` ends up as bit 16 l + w, and a lane that is not empty may be marked above one that is: the lowest
+            // of all is empty.
+            empty |= (zero_lanes(tags) & mask) >> (15 - word);
         }
         let reach = Bucket::reach(self.0[FLAGS].load(Ordering::Relaxed));
         let vacant = same == 0 && empty != 0 && reach == 0;

@@ -15,7 +15,7 @@ use crate::fragments::Ports;
 use crate::origin::Arrival;
 use crate::translate::Deltas;
 
-pub(crate) use flags::{FROM_HOST, FROM_POD, FROM_TUNNEL, MASQUERADED, SERVICE, flags, is_translated, origin};
+pub(crate) use flags::{FROM_HOST, FROM_POD, FROM_TUNNEL, MASQUERADED, SERVICE, flags, is_translated, opened, origin};
 pub(crate) use quoted::narrower;
 pub(crate) use sluice_connections::{Direction, Tuple};
 pub(crate) use tcp::{announced, is_syn, mss};

@@ -17,12 +17,11 @@ use std::net::Ipv4Addr;
 use arrayvec::ArrayVec;
 use sluice_connections as connections;
 use sluice_connections::{Intake, Owner, View};
-use sluice_tables::{District, Front, Rules, Tables};
+use sluice_tables::{District, Front, PortId, Rules, Tables};
 use sluice_wire::{protocol, tcp};
 
-use crate::connection::{announced, flags};
+use crate::connection::{announced, opened};
 use crate::egress::Egress;
-use crate::origin::Origin;
 use crate::path_mtus::PathMtus;
 use crate::service::chance;
 use crate::shortcut::{self, Becomes, Left, Plain, TOGETHER, Under};
@@ -57,9 +56,9 @@ struct Opening<'t> {
     port: u16,
     /// Whose share it counts against.
     owner: Owner,
-    /// Where packets leave, from the client and back.
-    there: Egress,
-    back: Egress,
+    /// Where packets leave, from the client and back, as [`Egress::encode`] has it.
+    there: u32,
+    back: u32,
     /// What client and target have to be allowed by: the rules of a pod of this node.
     rules: [Option<&'t Rules>; 2],
     /// Of the reply's tuple.
@@ -74,32 +73,36 @@ pub(crate) struct Openings<'t> {
 }
 
 impl<'t> Openings<'t> {
-    /// Decides about those of `packets` that were left over and that nothing is known of. The second result is to be kept, so that
-    /// what was read ahead is.
-    pub(crate) fn of(field: &Field<'t>, packets: &[Packet<'_>], left: &'t Left) -> (Self, u64) {
-        let mut openings = Self { all: ArrayVec::new(), next: 0 };
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { all: ArrayVec::new(), next: 0 }
+    }
+
+    /// Decides about those of `packets` that were left over and that nothing is known of. The result is to be kept, so that what
+    /// was read ahead is.
+    pub(crate) fn decide(&mut self, field: &Field<'t>, packets: &[Packet<'_>], left: &'t Left) -> u64 {
         for (number, plain) in left {
-            if plain.is_unknown() && !plain.is_special() && field.intake.is_at_home(plain.hash) {
+            if plain.is_unknown() && !plain.is_special() {
                 let Some(packet) = packets.get(usize::from(*number)) else { continue };
-                openings.all.push(choose(field, *number, packet, plain));
+                self.all.push(choose(field, *number, packet, plain));
             }
         }
-        if openings.all.is_empty() {
-            return (openings, 0);
+        if self.all.is_empty() {
+            return 0;
         }
-        for opening in &mut openings.all {
+        for opening in &mut self.all {
             opening.stands = opening.stands && place(field.tables, opening);
         }
-        for opening in &mut openings.all {
+        for opening in &mut self.all {
             opening.stands = opening.stands && judge(field.tables, opening);
         }
         let mut read = 0;
-        for opening in &mut openings.all {
+        for opening in &mut self.all {
             let (addresses, ports) = reply(opening);
             opening.hash = field.view.hash(addresses, ports, opening.plain.protocol);
             read ^= field.view.touch(opening.hash);
         }
-        (openings, read)
+        read
     }
 
     /// Begins the connection of the burst's packet `number` and sends it on its way. False, with nothing changed, when the stages have
@@ -136,8 +139,8 @@ fn choose<'t>(field: &Field<'_>, number: u8, packet: &Packet<'_>, plain: &'t Pla
         address: destination,
         port,
         owner: Owner(from.0),
-        there: Egress::Uplink,
-        back: Egress::Port(from),
+        there: Egress::Uplink.encode(),
+        back: Egress::Port(from).encode(),
         rules: [None; 2],
         hash: 0,
     };
@@ -168,8 +171,8 @@ fn place<'t>(tables: &'t Tables, opening: &mut Opening<'t>) -> bool {
     if plain.inner != 0 {
         let Some((peer, _)) = tables.peer_of(source(plain).into()) else { return false };
         let District::Pod(pod) = district else { return false };
-        opening.there = Egress::Port(pod);
-        opening.back = Egress::Tunnel(peer);
+        opening.there = Egress::Port(pod).encode();
+        opening.back = Egress::Tunnel(peer).encode();
         opening.owner = Owner(pod.0);
         opening.rules[1] = tables.policy(pod).ingress.as_deref();
         return true;
@@ -177,16 +180,17 @@ fn place<'t>(tables: &'t Tables, opening: &mut Opening<'t>) -> bool {
     if plain.protocol == protocol::UDP && tables.tunnel().is_some_and(|tunnel| tunnel.port == opening.port) {
         return false;
     }
-    let Egress::Port(client) = opening.back else { return false };
+    // The share is the client's.
+    let client = PortId(opening.owner.0);
     opening.rules[0] = tables.policy(client).egress.as_deref();
     match district {
         District::Pod(pod) => {
-            opening.there = Egress::Port(pod);
+            opening.there = Egress::Port(pod).encode();
             opening.rules[1] = tables.policy(pod).ingress.as_deref();
             pod != client
         }
         District::PeerPod(peer) => {
-            opening.there = Egress::Tunnel(peer);
+            opening.there = Egress::Tunnel(peer).encode();
             tables.tunnel().is_some()
         }
         District::Other => false,
@@ -216,19 +220,14 @@ fn begin(
     if let Some(narrow) = field.narrow {
         mss = narrower(narrow, under, opening, mss);
     }
-    let Some(lane) = under.lanes.find(there.encode()).filter(|lane| lane.takes(packet, plain, mss)) else {
+    let Some(lane) = under.lanes.find(there).filter(|lane| lane.takes(packet, plain, mss)) else {
         return false;
-    };
-    let origin = match back {
-        Egress::Tunnel(peer) => Origin::Tunnel(peer),
-        _ => Origin::Pod,
     };
     let (addresses, ports) = reply(opening);
     let becomes = becomes(opening);
     // What goes back undoes it.
     let undone = if service { [!becomes.l3_delta, !becomes.l4_delta] } else { [0; 2] };
-    let action =
-        |egress: Egress, [l3, l4]: [u16; 2]| u64::from(egress.encode()) << 32 | u64::from(l3) << 16 | u64::from(l4);
+    let action = |egress: u32, [l3, l4]: [u16; 2]| u64::from(egress) << 32 | u64::from(l3) << 16 | u64::from(l4);
     let record = connections::Opening {
         addresses: [plain.addresses, addresses],
         ports: [plain.ports, ports],
@@ -237,8 +236,7 @@ fn begin(
         actions: [action(there, [becomes.l3_delta, becomes.l4_delta]), action(back, undone)],
         generation: under.generation,
         owner,
-        // What a Service leads elsewhere is translated, and nothing else.
-        flags: flags(origin, service, false, service),
+        flags: opened(plain.inner == 0, service),
         mss,
         segment: plain.segment(),
     };

@@ -204,8 +204,8 @@ impl Path {
         let intake = shared.connections.intake();
         let narrow = shared.path_mtus.if_any();
         let field = Field { tables: moment.tables, view, intake, narrow, chance: moment.chance };
-        let (mut openings, read) = Openings::of(&field, packets, left);
-        self.read_ahead ^= read;
+        let mut openings = Openings::new();
+        self.read_ahead ^= openings.decide(&field, packets, left);
         for (number, plain) in left {
             let Some(packet) = packets.get_mut(usize::from(*number)) else { continue };
             if plain.is_special() {

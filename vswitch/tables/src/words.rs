@@ -23,7 +23,6 @@ impl Words {
     }
 
     /// A map with room for `len` entries.
-    #[cfg(test)]
     pub(crate) fn with_room(len: usize, seed: u64) -> Self {
         let mut words = Self::new(seed);
         if len > 0 {
@@ -131,7 +130,6 @@ impl Words {
     }
 
     /// Whether there is none.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -71,20 +71,14 @@ impl Drop for Held<'_> {
 }
 
 impl Intake<'_> {
-    /// Whether no connection with that hash can be elsewhere than where its hash leads.
-    #[must_use]
-    #[inline(always)]
-    pub fn is_at_home(&self, hash: u64) -> bool {
-        Bucket::reach(self.index.bucket(self.index.home(hash)).flags()) == 0
-    }
-
     /// Puts a connection in, as [`Table::insert`] does. False, with nothing changed, where there is anything in the way: a connection
     /// with one of its tuples, a bucket that is full or was, both tuples in one bucket, a share or a table that is used up.
     /// [`Table::insert`] then says what it is.
     #[must_use]
     #[inline]
     pub fn open(&self, opening: &Opening, now: Tick) -> bool {
-        let [one, other] = opening.hashes.map(|hash| self.index.home(hash));
+        let hashes = opening.hashes;
+        let (one, other) = (self.index.home(hashes[0]), self.index.home(hashes[1]));
         if one == other {
             return false;
         }
@@ -94,8 +88,8 @@ impl Intake<'_> {
         let _low = Held(low);
         high.lock();
         let _high = Held(high);
-        let [original, reply] = [one, other].map(|home| self.index.bucket(home));
-        let tags = opening.hashes.map(tag_of);
+        let (original, reply) = if one < other { (low, high) } else { (high, low) };
+        let tags = [tag_of(hashes[0]), tag_of(hashes[1])];
         let (Some(original), Some(reply)) = (original.vacancy(tags[0]), reply.vacancy(tags[1])) else { return false };
         self.fill([original, reply], tags, opening, now)
     }

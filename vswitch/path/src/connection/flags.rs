@@ -32,6 +32,14 @@ pub(crate) fn flags(origin: Origin, service: bool, masqueraded: bool, translated
     from | flag(service, SERVICE) | flag(masqueraded, MASQUERADED) | flag(translated, TRANSLATED)
 }
 
+/// The same, of a connection from a pod of this node or else out of a tunnel, whose client is not hidden: what a Service leads
+/// elsewhere is translated.
+#[inline]
+pub(crate) const fn opened(from_pod: bool, service: bool) -> u16 {
+    let from = if from_pod { FROM_POD } else { FROM_TUNNEL };
+    if service { from | SERVICE | TRANSLATED } else { from }
+}
+
 /// How the first packet came: one of the `FROM_` values.
 #[inline]
 pub(crate) const fn origin(flags: u16) -> u16 {

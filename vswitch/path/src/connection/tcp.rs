@@ -62,10 +62,15 @@ pub(crate) fn mss(head: &[u8], ip: &Ip) -> u16 {
 }
 
 /// The same, read from the TCP header that the bytes begin with.
+#[inline]
 pub(crate) fn announced(transport: &[u8]) -> u16 {
-    // No options, as every so often.
-    if transport.get(12).is_some_and(|byte| byte >> 4 == 5) {
-        return 0;
+    // Where it is the first option, as nearly always.
+    if let Some(&[.., length, flags, _, _, _, _, _, _, kind, four, high, low]) = transport.first_chunk::<24>()
+        && (length >> 4 >= 6, kind, four) == (true, option::MAXIMUM_SEGMENT_SIZE, 4)
+        && flags & tcp::flag::SYN != 0
+        && usize::from(length >> 4) * 4 <= transport.len()
+    {
+        return u16::from_be_bytes([high, low]);
     }
     let Ok(header) = tcp::Packet::new_checked(transport) else { return 0 };
     if header.flags() & tcp::flag::SYN == 0 {

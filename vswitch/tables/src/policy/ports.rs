@@ -5,6 +5,9 @@ use std::sync::Arc;
 use sluice_wire::protocol::{SCTP, TCP, UDP};
 use thiserror::Error;
 
+/// So many ranges are looked at one by one: it takes less than to choose among them.
+const FEW: usize = 4;
+
 /// Ports that no policy can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadPortRange {
@@ -97,6 +100,9 @@ impl Ports {
     #[inline]
     pub fn allow(&self, protocol: u8, port: u16) -> bool {
         let Set::Ranges(ranges) = &self.0 else { return true };
+        if ranges.len() <= FEW {
+            return ranges.iter().any(|it| it.protocol == protocol && it.first <= port && port <= it.last);
+        }
         let after = ranges.partition_point(|range| (range.protocol, range.first) <= (protocol, port));
         let below = after.checked_sub(1).and_then(|position| ranges.get(position));
         below.is_some_and(|range| range.protocol == protocol && port <= range.last)

@@ -10,6 +10,7 @@ use super::blocks::{Block, resolve};
 use super::{Identity, Ports};
 use crate::hash::{Seeded, seeded};
 use crate::prefixes::Prefixes;
+use crate::words::Words;
 
 /// The union of all rules of all policies that select a pod, in one direction. Rules that allow nothing are a pod that
 /// is shut.
@@ -19,7 +20,7 @@ pub struct Rules {
     /// The sets of ports that the maps speak of, each once, ordered. A pod may know thousands of identities but few sets, and
     /// each pod has maps of its own: they are to be small, as every first packet meets others.
     sets: Box<[Ports]>,
-    by_identity: HashMap<Identity, Set, Seeded>,
+    by_identity: Words,
     by_address: HashMap<IpAddr, Set, Seeded>,
     by_block: Prefixes<Ports>,
 }
@@ -33,13 +34,19 @@ impl Rules {
     /// Whether a connection with `peer` at `port` of `protocol` is allowed. `identity` is the peer's if it is a pod's;
     /// `port` is the destination's, whichever end the pod is.
     #[must_use]
+    #[inline]
     pub fn allows(&self, peer: IpAddr, identity: Option<Identity>, protocol: u8, port: u16) -> bool {
         self.any.allow(protocol, port)
             || identity
-                .and_then(|identity| self.by_identity.get(&identity))
-                .is_some_and(|set| self.set_allows(*set, protocol, port))
-            || self.by_address.get(&peer).is_some_and(|set| self.set_allows(*set, protocol, port))
+                .and_then(|identity| self.by_identity.get(identity.0))
+                .is_some_and(|set| self.set_allows(set, protocol, port))
+            || !self.by_address.is_empty() && self.address_allows(peer, protocol, port)
             || self.by_block.get(peer).is_some_and(|ports| ports.allow(protocol, port))
+    }
+
+    #[inline(never)]
+    fn address_allows(&self, peer: IpAddr, protocol: u8, port: u16) -> bool {
+        self.by_address.get(&peer).is_some_and(|set| self.set_allows(*set, protocol, port))
     }
 
     #[inline]
@@ -123,13 +130,19 @@ impl RulesBuilder {
         let given = by_identity.values().chain(by_address.values()).chain(alike.iter().map(|(_, ports)| ports));
         let distinct: BTreeSet<&Ports> = given.collect();
         let sets: Vec<Ports> = distinct.into_iter().cloned().collect();
-        let (mut by_identity, by_address) = (by_set(by_identity, &sets), by_set(by_address, &sets));
-        by_identity.reserve(alike.iter().map(|(identities, _)| identities.len()).sum());
+        let by_address = by_set(by_address, &sets);
+        let all = by_identity.len() + alike.iter().map(|(identities, _)| identities.len()).sum::<usize>();
+        let mut words = Words::with_room(all, 0);
+        for (identity, ports) in &by_identity {
+            position(&sets, ports).and_then(|set| words.insert(identity.0, set));
+        }
         for (identities, ports) in alike {
             let Some(set) = position(&sets, &ports) else { continue };
-            by_identity.extend(identities.into_iter().map(|identity| (identity, set)));
+            for identity in identities {
+                words.insert(identity.0, set);
+            }
         }
-        Rules { any, sets: sets.into(), by_identity, by_address, by_block: resolve(&blocks) }
+        Rules { any, sets: sets.into(), by_identity: words, by_address, by_block: resolve(&blocks) }
     }
 }
 
