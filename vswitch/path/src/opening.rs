@@ -148,6 +148,8 @@ fn choose<'t>(field: &Field<'_>, number: u8, packet: &Packet<'_>, plain: &'t Pla
     if plain.inner != 0 {
         return opening;
     }
+    // What a pod without an IPv4 address has in place of one ([`sluice_tables::Face::address`]); it is nobody's.
+    opening.stands = !source(plain).is_unspecified();
     match field.tables.services().front(destination, port, plain.protocol) {
         Front::None => {}
         Front::Special => opening.stands = false,

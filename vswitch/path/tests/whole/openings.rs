@@ -130,3 +130,14 @@ fn a_full_share_refuses_first_packets_that_come_together() {
     assert_eq!(bed.counts.connections_new, 3);
     assert_eq!(bed.counts.dropped(sluice_path::DropReason::ConnectionShare), 5);
 }
+
+#[test]
+fn a_pod_without_an_ipv4_address_does_not_speak_from_none() {
+    let six = End { port: sluice_tables::PortId(4), v4: std::net::Ipv4Addr::UNSPECIFIED, ..A };
+    let six = End { mac: sluice_wire::MacAddr([2, 0, 0, 0, 0, 4]), v6: net("fd00:1::4"), ..six };
+    let mut bed = Bed::new(Setup { pods: vec![A, B, six], ..setup(&[(B, 8080)], &[], false) });
+    for to in [B, FAR, VIP] {
+        bed.expect_drop(six, &up(false, six, to).udp(1000, 80, b"x"), sluice_path::DropReason::SpoofedAddress);
+    }
+    assert_eq!(bed.send(six, &up(true, six, B).udp(1000, 80, b"x")).port(), B.port);
+}

@@ -241,7 +241,8 @@ where
 
 fn port(end: End, kind: PortKind, path_mtu: u16) -> Port {
     let uplink = kind == PortKind::Uplink;
-    let addresses = if uplink { Vec::new() } else { vec![end.v4.into(), end.v6.into()] };
+    let own: [IpAddr; 2] = [end.v4.into(), end.v6.into()];
+    let addresses = own.into_iter().filter(|address| !uplink && !address.is_unspecified()).collect();
     let max_l3_len = if uplink { u32::from(path_mtu) } else { 65_000 };
     Port { id: end.port, kind, worker: WorkerId(0), mac: end.mac, addresses, path_mtu, max_l3_len }
 }
