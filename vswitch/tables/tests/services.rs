@@ -174,6 +174,41 @@ fn a_service_is_shared_between_generations() {
     ));
 }
 
+#[test]
+fn changed_backends_are_given_at_the_front_too() {
+    let entry = |backends: &[&str]| ServiceEntry {
+        cluster: backends.iter().map(|address| backend(address, 80)).collect(),
+        ..service(1, "a/one:x", Family::V4, TCP)
+    };
+    let mut builder = ServicesBuilder::new(0);
+    let one = builder.service(entry(&["10.1.0.7"])).expect("a new key");
+    let other = ServiceEntry { cluster: vec![backend("10.1.0.7", 80)], ..service(2, "a/two:x", Family::V4, TCP) };
+    let two = builder.service(other).expect("a new key");
+    for (address, id) in [("10.96.0.1", one), ("10.96.0.2", two)] {
+        builder.frontend(key(address, 80, TCP), FrontendKind::ClusterIp, id).expect("a free frontend");
+    }
+    let before = builder.build();
+    let given = |services: &Services, address: [u8; 4]| match services.front(u32::from_be_bytes(address), 80, TCP) {
+        Front::Plain(words) => words.iter().map(|word| (word >> 32) as u8).collect(),
+        Front::Special | Front::None => Vec::new(),
+    };
+    for now in [&["10.1.0.8", "10.1.0.9"][..], &["10.1.0.9"], &[]] {
+        let changed = Service::new(entry(now)).expect("a good Service");
+        let after = before.with_changed([(one, changed)]).expect("the same Service");
+        let ends: Vec<u8> = now
+            .iter()
+            .map(|address| ip(address))
+            .map(|address| match address {
+                IpAddr::V4(v4) => v4.octets()[3],
+                IpAddr::V6(_) => panic!("IPv4"),
+            })
+            .collect();
+        assert_eq!(given(&after, [10, 96, 0, 1]), ends);
+        assert_eq!(given(&after, [10, 96, 0, 2]), [7], "others stay");
+        assert_eq!(given(&before, [10, 96, 0, 1]), [7], "the generation before stays as it was");
+    }
+}
+
 /// What a list says of an address, in the order of the documented precedence.
 fn by_list(
     frontends: &[(FrontendKey, FrontendKind)],

@@ -1,5 +1,6 @@
 //! The way into [`Services`].
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -121,6 +122,7 @@ impl Services {
         changed: impl IntoIterator<Item = (ServiceId, Arc<Service>)>,
     ) -> Result<Self, ServicesError> {
         let mut services = self.clone();
+        let mut ids = BTreeSet::new();
         for (id, service) in changed {
             let place = services.services.get_mut(id.0 as usize).ok_or(ServicesError::UnknownService(id))?;
             let of = |service: &Service| (service.key(), service.family(), service.protocol());
@@ -129,7 +131,10 @@ impl Services {
                 return Err(ServicesError::OtherService { first, second });
             }
             *place = service;
+            ids.insert(id);
         }
+        let concerned = self.v4.iter().filter(|(_, target)| ids.contains(&target.service));
+        concerned.for_each(|(key, target)| services.fronts.change(*key, plain(&services, target)));
         Ok(services)
     }
 }
@@ -259,11 +264,15 @@ impl ServicesBuilder {
     }
 }
 
-/// What a pod is given at each IPv4 frontend: by way of a ClusterIP only, as others hide it.
+/// What a pod is given at each IPv4 frontend.
 fn fronts(services: &Services) -> Fronts {
-    let plain = |target: &Target| match (target.kind, services.service(target.service)) {
+    Fronts::of(services.v4.iter().map(|(key, target)| (*key, plain(services, target))), 0)
+}
+
+/// What a pod is given at one: by way of a ClusterIP only, as others hide it.
+fn plain(services: &Services, target: &Target) -> Option<Arc<[u64]>> {
+    match (target.kind, services.service(target.service)) {
         (FrontendKind::ClusterIp, Some(service)) => service.plain().cloned(),
         _ => None,
-    };
-    Fronts::of(services.v4.iter().map(|(key, target)| (*key, plain(target))), 0)
+    }
 }

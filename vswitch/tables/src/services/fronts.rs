@@ -49,6 +49,21 @@ impl Fronts {
         fronts
     }
 
+    /// Gives the frontend of a key something else; one that is not there stays away.
+    pub(super) fn change(&mut self, key: u64, plain: Option<Arc<[u64]>>) {
+        let mut at = self.home(key);
+        while let Some(slot) = self.slots.get_mut(at) {
+            if slot.key == key {
+                slot.plain = plain;
+                return;
+            }
+            if slot.key == 0 {
+                return;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
     #[inline]
     #[allow(clippy::cast_possible_truncation, reason = "the result is below the number of slots")]
     fn home(&self, key: u64) -> usize {
