@@ -89,6 +89,10 @@ fn lies() -> impl Strategy<Value = Lie> {
     ]
 }
 
+fn rare_lies() -> impl Strategy<Value = Lie> {
+    prop_oneof![12 => Just(Lie::None), 1 => lies()]
+}
+
 fn told(mut frame: Vec<u8>, lie: &Lie) -> Vec<u8> {
     match lie {
         Lie::None => {}
@@ -125,6 +129,35 @@ proptest! {
             bed.send(*from, &told(frame.clone(), lie));
             bed.now.0 += 40_000_000;
             bed.released();
+        }
+        prop_assert!(bed.counts.connection_hits > 0 && bed.counts.forwarded > 0);
+    }
+
+    #[test]
+    fn bursts_of_few_connections_in_which_now_and_then_one_lies_become_the_same_both_ways(
+        encapsulation in prop_oneof![Just(Encapsulation::Vxlan), Just(Encapsulation::Geneve)],
+        seed in any::<u64>(),
+        both in prop::collection::vec((frames(Encapsulation::Vxlan), frames(Encapsulation::Geneve)), 24),
+        bursts in prop::collection::vec((prop::collection::vec((0_usize..24, rare_lies()), 1..48), 0_u64..5), 12..24),
+    ) {
+        let config = sluice_path::PathConfig { seed, ..Default::default() };
+        let mut bed = Bed::with(setup(encapsulation), config);
+        for (burst, event) in &bursts {
+            let frames: Vec<(End, Vec<u8>)> = burst
+                .iter()
+                .map(|(number, lie)| {
+                    let (vxlan, geneve) = &both[*number];
+                    let Sent { from, frame } = if encapsulation == Encapsulation::Geneve { geneve } else { vxlan };
+                    (*from, told(frame.clone(), lie))
+                })
+                .collect();
+            bed.send_together(&frames);
+            bed.released();
+            match event {
+                0 => bed.change(|_| {}),
+                1 => bed.now.0 += 70_000_000,
+                _ => bed.now.0 += 1_000,
+            }
         }
         prop_assert!(bed.counts.connection_hits > 0 && bed.counts.forwarded > 0);
     }
