@@ -93,6 +93,12 @@ impl<'f> Packet<'f> {
         self.room.get_mut(self.start..)?.get_mut(at..)?.first_chunk_mut()
     }
 
+    /// `N` bytes of the room in front of the packet.
+    #[inline]
+    pub(crate) fn room_before<const N: usize>(&self) -> Option<&[u8; N]> {
+        self.room.get(..self.start)?.last_chunk()
+    }
+
     /// Where the packet's bytes begin in the room. A reply may begin elsewhere than its request did.
     #[must_use]
     #[inline]

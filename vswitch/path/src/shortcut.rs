@@ -14,15 +14,17 @@
 mod lane;
 mod outer;
 mod pattern;
+mod pattern_v6;
 mod patterns;
 mod plain;
 mod write;
 
 use arrayvec::ArrayVec;
-use sluice_connections::{Known, Segment, Tick, View};
+use sluice_connections::{Connection, Known, Segment, Table, Tick, View};
 use sluice_wire::{protocol, tcp};
 
 use pattern::{Pattern, READ, Tally, Words};
+use pattern_v6::PatternV6;
 
 pub(crate) use lane::{Lane, Lanes};
 pub(crate) use pattern::With;
@@ -30,7 +32,8 @@ pub(crate) use patterns::Patterns;
 pub(crate) use plain::{Plain, Readers};
 pub(crate) use write::Becomes;
 
-use crate::connection::is_translated;
+use crate::connection::{Look, is_translated};
+use crate::origin::Origin;
 use crate::{Counts, Packet};
 
 /// Under which tables, and when.
@@ -75,6 +78,10 @@ pub(crate) fn meet(
             let sent = patterns.send(with, rest, &mut tally);
             number += sent;
             met += sent;
+            if sent > 0 {
+                // What comes next may be of another kind, and meet its pattern all the same.
+                continue;
+            }
         }
         let Some(packet) = packets.get(number).filter(|_| !left.is_full()) else { break };
         let plain = readers.get_or_insert_with(|| Readers::new(with.tables)).read_apart(&with.view, packet);
@@ -98,6 +105,34 @@ fn learn(patterns: &mut Patterns, packet: &mut Packet<'_>, plain: &Plain, known:
     let Some(frame) = packet.room_from::<READ>(plain.inner.into()) else { return };
     let pattern = Pattern::of(whence, frame, plain, known, mark, lane);
     patterns.keep(&Words::of(frame), pattern);
+}
+
+/// Makes the pattern of an IPv6 packet that has come through all stages but the last.
+#[cold]
+#[inline(never)]
+pub(crate) fn learn_v6(
+    patterns: &mut Patterns,
+    lanes: &Lanes<'_>,
+    table: &Table,
+    packet: &mut Packet<'_>,
+    look: &Look<'_>,
+    connection: &Connection,
+) {
+    if matches!(look.segment, Segment::Tcp { flags } if flags & tcp::flag::SYN != 0) {
+        return;
+    }
+    let tunnelled = match look.arrival.origin {
+        Origin::Pod => false,
+        Origin::Tunnel(_) => true,
+        Origin::Host | Origin::Uplink => return,
+    };
+    let Some(lane) = lanes.find(connection.action().egress) else { return };
+    let Some(mark) = table.bookmark(connection, look.segment) else { return };
+    let Some(whence) = patterns.whence_unwrapped(packet, tunnelled) else { return };
+    let Some(frame) = packet.room_from::<{ pattern_v6::READ }>(0) else { return };
+    if let Some(pattern) = PatternV6::of(whence, frame, look, connection, mark, &lane) {
+        patterns.keep_v6(&pattern_v6::Words::of(frame), pattern);
+    }
 }
 
 /// Sends a packet that was read as `plain` on its way. False, with nothing changed, when the stages have to.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 use sluice_connections::{Connection, Segment, Tick, View};
 use sluice_tables::{Tables, WorkerId};
+use sluice_wire::parse::L3;
 use sluice_wire::{protocol, tcp};
 
 use crate::budget::{Budget, ErrorRate};
@@ -496,12 +497,26 @@ impl Path {
         let change = connection::change(connection, look);
         let cut = size::run(tables, packet, &look.arrival, &way, destination, connection.mss)?;
         packet.cut(cut);
+        if look.arrival.ip.headers.l3 == L3::Ipv6 && look.quote.is_none() && cut.is_none() {
+            self.learn(moment, packet, look, connection);
+        }
         let verdict = rewrite::run(packet, &look.arrival, &change, &way, tables.gateway(), look.hash)?;
         counts.forwarded += 1;
         counts.forwarded_bytes += packet.total_len() as u64;
         counts.translated += u64::from(!matches!(change, Change::None));
         counts.encapsulated += u64::from(matches!(way, egress::Way::Tunnel { .. }));
         Ok(verdict)
+    }
+}
+
+impl Path {
+    /// Leaves a pattern behind, for those that come as this IPv6 packet has.
+    #[inline]
+    fn learn(&mut self, moment: &Moment<'_>, packet: &mut Packet<'_>, look: &Look<'_>, connection: &Connection) {
+        if let Some(patterns) = self.patterns.as_mut().filter(|patterns| patterns.learn()) {
+            let lanes = Lanes::new(moment.tables, self.config.worker);
+            shortcut::learn_v6(patterns, &lanes, &self.shared.connections, packet, look, connection);
+        }
     }
 }
 

@@ -63,7 +63,8 @@ impl Wrapping {
         }
         let (words, _) = headers[ethernet::HEADER_LEN..Wrapping::UDP].as_chunks::<2>();
         let sum: u32 = words.iter().map(|word| u32::from(u16::from_ne_bytes(*word))).sum();
-        // Ten words: at most 0x9_fff6, after the first fold 0xffff.
+        // Ten words: at most 0x9_fff6, after the first fold 0x1_0008.
+        let sum = (sum & 0xffff) + (sum >> 16);
         let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
         Some(Wrapping { headers, sum, remote: remote.to_bits() })
     }

@@ -4,7 +4,7 @@ use super::View;
 use super::view::Known;
 use crate::layout::Line;
 use crate::record::{Lead, Use};
-use crate::{Segment, State, Tick};
+use crate::{Connection, Segment, State, Table, Tick};
 
 /// Where a connection is, and the words that say that it is still there and still what it was: while they are the same, so are
 /// its tuples, what was decided for it, its segment size and its state.
@@ -33,6 +33,24 @@ impl Known<'_> {
         let state = self.used.state();
         let stays = state.after(self.direction, segment) == state && state != State::TcpReopen;
         stays.then(|| Bookmark::new(self.number, self.lead, self.used))
+    }
+}
+
+impl Table {
+    /// A bookmark for packets such as `segment` of a connection that was found, if that leaves the state as it is, and the connection is
+    /// still what was found.
+    #[must_use]
+    pub fn bookmark(&self, connection: &Connection, segment: Segment) -> Option<Bookmark> {
+        let number = self.layout.record(connection.id.place)?;
+        let record = self.record(connection.id.place)?;
+        let lead = Lead::settled(record.first)?;
+        let (copy, used) = record.read()?;
+        let copy = Connection { direction: connection.direction, state: connection.state, ..copy };
+        let state = used.state();
+        let stays = state.after(connection.direction, segment) == state && state != State::TcpReopen;
+        // The lead again: what was read between was under this one.
+        let same = copy == *connection && Lead::of(record.first) == lead;
+        (stays && same).then(|| Bookmark::new(number as u32, lead, used))
     }
 }
 
@@ -68,7 +86,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::{Action, Config, Connection, New, Owner, Table, Tuple};
+    use crate::{Action, Config, New, Owner, Tuple};
 
     const DATA: Segment = Segment::Tcp { flags: 0x10 };
 

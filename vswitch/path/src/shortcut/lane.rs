@@ -1,6 +1,7 @@
 //! Where packets leave, and what is written in front of them.
 
 use sluice_tables::{Face, PeerId, PortId, PortKind, Tables, WorkerId, Wrapping};
+use sluice_wire::ethernet::ethertype;
 
 use super::Plain;
 use crate::egress::{self, Egress};
@@ -68,11 +69,11 @@ impl Lane<'_> {
         matches!(self, Lane::Tunnel { .. })
     }
 
-    /// The longest packet of a connection with that segment size that can leave by it whole.
+    /// The longest packet that can leave by it whole, of a connection with that segment size. `headers` are those of IP and TCP without
+    /// options, which the segment size counts as payload (RFC 6691).
     #[inline(always)]
-    pub(super) fn longest(&self, mss: u16) -> u16 {
-        // Twenty bytes each of IP and TCP: the segment size counts options as payload (RFC 6691).
-        let one_segment = if mss == 0 { u16::MAX } else { mss.saturating_add(40) };
+    pub(super) fn longest(&self, mss: u16, headers: u16) -> u16 {
+        let one_segment = if mss == 0 { u16::MAX } else { mss.saturating_add(headers) };
         match self {
             Lane::Port(_, face) if face.kind == PortKind::Pod => face.path_mtu as u16,
             Lane::Port(_, face) => one_segment.min(face.path_mtu as u16),
@@ -83,7 +84,8 @@ impl Lane<'_> {
     /// Whether the packet can leave by it, as it is and whole. `mss` is its connection's, 0 if unknown.
     #[inline(always)]
     pub(crate) fn takes(&self, packet: &Packet<'_>, plain: &Plain, mss: u16) -> bool {
-        plain.ip_len <= self.longest(mss) && (!self.is_tunnel() || packet.start() + usize::from(plain.inner) >= OUTER)
+        plain.ip_len <= self.longest(mss, 40)
+            && (!self.is_tunnel() || packet.start() + usize::from(plain.inner) >= OUTER)
     }
 
     /// Writes the MACs of a packet that needs nothing in front of it.
@@ -114,21 +116,31 @@ impl Lane<'_> {
     #[inline(always)]
     pub(super) fn leave(&self, packet: &mut Packet<'_>, plain: &Plain) {
         if let Lane::Tunnel { wrapping, .. } = *self {
-            wrap(packet, plain.ip_len, encapsulate::source_port(plain.hash).to_be(), wrapping);
+            wrap::<false>(packet, plain.ip_len, encapsulate::source_port(plain.hash).to_be(), wrapping);
         }
     }
+}
+
+/// The first bytes of a frame, with the type of IPv6 instead of IPv4.
+pub(super) fn of_v6(to: [u64; 2]) -> [u64; 2] {
+    let [.., a, b, c, d, e, f, _, _] = to[1].to_ne_bytes();
+    let [high, low] = ethertype::IPV6.to_be_bytes();
+    [to[0], u64::from_ne_bytes([a, b, c, d, e, f, high, low])]
 }
 
 /// Puts a tunnel's headers before a packet, which has room for them. `source_port` is as it lies in the frame, read as a number of
 /// the machine's.
 #[inline(always)]
-pub(super) fn wrap(packet: &mut Packet<'_>, ip_len: u16, source_port: u16, wrapping: &Wrapping) {
+pub(super) fn wrap<const V6: bool>(packet: &mut Packet<'_>, ip_len: u16, source_port: u16, wrapping: &Wrapping) {
     if !packet.prepend(OUTER) {
         return;
     }
     let Some(head) = packet.room_from::<{ Wrapping::LEN + 2 }>(0) else { return };
-    let class = head[OUTER + CLASS];
+    let class = if V6 { head[OUTER + 14] << 4 | head[OUTER + 15] >> 4 } else { head[OUTER + CLASS] };
     head[..Wrapping::LEN].copy_from_slice(&wrapping.headers);
+    if V6 {
+        head[OUTER + 12..OUTER + 14].copy_from_slice(&ethertype::IPV6.to_be_bytes());
+    }
     head[CLASS] = class;
     let total_len = ip_len + OUTER as u16;
     let sum = add(add(wrapping.sum, u16::from(class).to_be()), total_len.to_be());

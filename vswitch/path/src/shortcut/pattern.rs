@@ -20,7 +20,7 @@ pub(super) const READ: usize = 14 + 20 + 20;
 /// Of bytes 20 to 23, those that have to be the same: the fragment field but for "don't fragment", and the protocol.
 pub(super) const IP_MASK: u32 = u32::from_le_bytes([0xbf, 0xff, 0, 0xff]);
 /// Of bytes 44 to 47, the TCP header's length and its flags but for PSH, ECE and CWR.
-const TCP_MASK: u32 = u32::from_le_bytes([0, 0, 0xf0, 0x37]);
+pub(super) const TCP_MASK: u32 = u32::from_le_bytes([0, 0, 0xf0, 0x37]);
 
 /// Where the checksums of TCP and UDP are.
 const TCP: usize = 14 + 20 + tcp::CHECKSUM_OFFSET;
@@ -193,7 +193,7 @@ impl Pattern {
             tcp: words.tcp & tcp_mask,
             tcp_mask,
             least,
-            longest: lane.longest(known.mss),
+            longest: lane.longest(known.mss, 40),
             mark,
             to,
             to_addresses: u64::from_le_bytes(known.addresses.to_be_bytes()),
@@ -288,7 +288,7 @@ impl Pattern {
             tally.bytes += Wrapping::INNER as u64;
             tally.encapsulated += 1;
             if let Some(wrapping) = wrapping {
-                lane::wrap(packet, ip_len, self.source_port, wrapping);
+                lane::wrap::<false>(packet, ip_len, self.source_port, wrapping);
             }
         } else {
             put(frame, 0, self.to[0].to_ne_bytes());
@@ -338,7 +338,26 @@ impl Pattern {
 /// The sum of the quarters.
 fn folded(addresses: u64) -> u16 {
     let halves = (addresses & 0xffff_ffff) + (addresses >> 32);
-    // At most 0x1_ffff_fffe: after the first fold 0x2_fffd, after the second 0xffff.
+    // At most 0x1_ffff_fffe: after the first fold 0x2_fffe, after the second 0x1_0001.
     let sum = (halves & 0xffff) + (halves >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
     ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folded;
+
+    #[test]
+    fn a_sum_of_addresses_is_folded_without_loss() {
+        let ends = [0, 1, 0x7fff, 0x8000, 0xfffe, 0xffff];
+        for number in 0..6_usize.pow(4) {
+            let word = |place: u32| ends[number / 6_usize.pow(place) % 6];
+            let words: [u64; 4] = [word(0), word(1), word(2), word(3)];
+            let addresses = words[0] | words[1] << 16 | words[2] << 32 | words[3] << 48;
+            let sum: u64 = words.iter().sum();
+            assert_eq!(u64::from(folded(addresses)) % 0xffff, sum % 0xffff, "{words:x?}");
+            assert_eq!(folded(addresses) == 0, sum == 0, "{words:x?}");
+        }
+    }
 }

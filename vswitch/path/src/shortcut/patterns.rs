@@ -1,21 +1,24 @@
 //! The patterns that one worker has made lately, found by the addresses and ports of a packet.
 //!
-//! Plain memory of one owner: what it holds may be out of date, and says so when asked. [`SETS`] sets of [`WAYS`], each of two
-//! lines: 512 KiB a worker, of which only what is used is near the processor.
+//! Plain memory of one owner: what it holds may be out of date, and says so when asked. Of IPv4 [`SETS`] sets of [`WAYS`], each of two
+//! lines, of IPv6 [`SETS_V6`] of three: 896 KiB a worker, of which only what is used is near the processor.
 
 use core::fmt;
 
 use sluice_tables::{PortKind, Tables};
+use sluice_wire::ethernet::ethertype;
 
 use super::Plain;
 use super::outer::{OUTER, Outer};
 use super::pattern::{Pattern, READ, Tally, With, Words};
+use super::pattern_v6::{self, PatternV6};
 use crate::random::spread;
 use crate::{Counts, Packet};
 
 /// Patterns that may have one hash.
 const WAYS: usize = 4;
 const SETS: usize = 1024;
+const SETS_V6: usize = 512;
 
 /// Packets after which it is asked whether patterns are worth having.
 const WINDOW: u32 = 2048;
@@ -25,6 +28,7 @@ const TRIED: u32 = 64;
 /// All patterns of a worker.
 pub(crate) struct Patterns {
     sets: Box<[[Pattern; WAYS]; SETS]>,
+    sets_v6: Box<[[PatternV6; WAYS]; SETS_V6]>,
     /// Secret, so that nobody outside can choose what shares a set.
     factor: u64,
     /// Numbers of the tables that patterns are made under, and how often they have changed.
@@ -56,8 +60,10 @@ impl Patterns {
     pub(crate) fn new(seed: u64) -> Self {
         // A vector first: as an array they would lie on the stack before they are moved.
         let sets = vec![[Pattern::NONE; WAYS]; SETS].into_boxed_slice();
+        let sets_v6 = vec![[PatternV6::NONE; WAYS]; SETS_V6].into_boxed_slice();
         Self {
             sets: sets.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for")),
+            sets_v6: sets_v6.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for")),
             factor: spread(seed) | 1,
             tables: None,
             since: 0,
@@ -81,6 +87,7 @@ impl Patterns {
     fn begin_anew(&mut self) {
         self.since = self.since.checked_add(SINCE).unwrap_or_else(|| {
             self.sets.fill([Pattern::NONE; WAYS]);
+            self.sets_v6.fill([PatternV6::NONE; WAYS]);
             SINCE
         });
     }
@@ -95,8 +102,14 @@ impl Patterns {
 
     /// Whether this group of packets is to leave patterns behind.
     #[inline]
-    pub(super) fn learn(&self) -> bool {
+    pub(crate) fn learn(&self) -> bool {
         self.worth.waited == 0
+    }
+
+    /// Packets of this window that have met a pattern.
+    #[cfg(test)]
+    pub(crate) fn met(&self) -> u32 {
+        self.worth.met
     }
 
     /// Notes how a group of packets that used patterns has fared.
@@ -118,15 +131,20 @@ impl Patterns {
         (mixed >> (64 - SETS.trailing_zeros())) as usize
     }
 
-    /// Sends packets on their way until one meets no pattern; that is as it was. Returns how many there were before it.
+    /// Sends packets on their way until one meets no pattern or is of another kind than the first; that is as it was. Returns how many
+    /// there were before it.
     #[inline]
     pub(super) fn send(&self, with: &With<'_>, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
         let Some(first) = packets.first() else { return 0 };
         let kind = with.tables.face(first.port()).map(|face| face.kind);
-        let Some(outer) = self.outer.as_ref().filter(|_| kind == Some(PortKind::Uplink)) else {
-            return self.send_plain(with, packets, tally);
-        };
-        self.send_from_tunnel(with, outer, packets, tally)
+        let outer = self.outer.as_ref().filter(|_| kind == Some(PortKind::Uplink));
+        let is_v6 = |at: usize| first.head().get(at..at + 2) == Some(&ethertype::IPV6.to_be_bytes());
+        match outer {
+            None if is_v6(12) => self.send_plain_v6(with, packets, tally),
+            None => self.send_plain(with, packets, tally),
+            Some(outer) if is_v6(OUTER + 12) => self.send_from_tunnel_v6(with, outer, packets, tally),
+            Some(outer) => self.send_from_tunnel(with, outer, packets, tally),
+        }
     }
 
     /// Those that come as they are. A function of its own: it is so short that nearly all it needs stays in registers.
@@ -172,10 +190,92 @@ impl Patterns {
         sent
     }
 
+    /// As [`Patterns::send_plain`], for IPv6.
+    #[inline(never)]
+    fn send_plain_v6(&self, with: &With<'_>, packets: &mut [Packet<'_>], tally: &mut Tally) -> usize {
+        let (mut sent, mut sum) = (0, Tally::default());
+        let send = |packet: &mut Packet<'_>, sum: &mut Tally| {
+            let whence = self.since | u64::from(packet.port().0);
+            let Some(frame) = packet.room_from::<{ pattern_v6::READ }>(0) else { return false };
+            let words = pattern_v6::Words::of(frame);
+            self.meeting_v6(&words, whence).is_some_and(|pattern| pattern.send::<0>(with, packet, sum))
+        };
+        while let Some(packet) = packets.get_mut(sent)
+            && send(packet, &mut sum)
+        {
+            sent += 1;
+        }
+        tally.add(&sum);
+        sent
+    }
+
+    /// As [`Patterns::send_from_tunnel`], for IPv6 inside.
+    #[inline(never)]
+    fn send_from_tunnel_v6(
+        &self,
+        with: &With<'_>,
+        outer: &Outer,
+        packets: &mut [Packet<'_>],
+        tally: &mut Tally,
+    ) -> usize {
+        let (mut sent, mut sum) = (0, Tally::default());
+        let port = packets.first().map(Packet::port);
+        let send = |packet: &mut Packet<'_>, sum: &mut Tally| {
+            let total_len = packet.total_len();
+            let Some(frame) = packet.room_from::<{ OUTER + pattern_v6::READ }>(0) else { return false };
+            let (Some(before), Some(inner)) = (frame.first_chunk(), frame.last_chunk()) else { return false };
+            let Some(source) = outer.source(before, total_len) else { return false };
+            let words = pattern_v6::Words::of(inner);
+            let whence = self.since | FROM_TUNNEL | u64::from(source);
+            self.meeting_v6(&words, whence).is_some_and(|pattern| pattern.send::<OUTER>(with, packet, sum))
+        };
+        while let Some(packet) = packets.get_mut(sent)
+            && Some(packet.port()) == port
+            && send(packet, &mut sum)
+        {
+            sent += 1;
+        }
+        tally.add(&sum);
+        sent
+    }
+
     /// The pattern that a packet has met.
     #[inline(always)]
     fn meeting(&self, words: &Words, whence: u64) -> Option<&Pattern> {
         self.sets[self.set(words)].iter().find(|pattern| pattern.is_of(words) && pattern.fits(words, whence))
+    }
+
+    #[inline(always)]
+    fn meeting_v6(&self, words: &pattern_v6::Words, whence: u64) -> Option<&PatternV6> {
+        self.sets_v6[self.set_v6(words)].iter().find(|pattern| pattern.is_of(words) && pattern.fits(words, whence))
+    }
+
+    #[inline(always)]
+    fn set_v6(&self, words: &pattern_v6::Words) -> usize {
+        (words.mixed(self.factor) >> (64 - SETS_V6.trailing_zeros())) as usize
+    }
+
+    /// As [`Patterns::whence`], for a packet that has been taken out of a tunnel. `None` where it was wrapped otherwise than patterns
+    /// take it.
+    pub(super) fn whence_unwrapped(&self, packet: &mut Packet<'_>, tunnelled: bool) -> Option<u64> {
+        if !tunnelled {
+            return Some(self.since | u64::from(packet.port().0));
+        }
+        let total_len = packet.total_len() + OUTER;
+        let source = self.outer.as_ref()?.source(packet.room_before::<OUTER>()?, total_len)?;
+        Some(self.since | FROM_TUNNEL | u64::from(source))
+    }
+
+    /// As [`Patterns::keep`], for IPv6.
+    pub(super) fn keep_v6(&mut self, words: &pattern_v6::Words, pattern: PatternV6) {
+        let place = self.set_v6(words);
+        let set = &mut self.sets_v6[place];
+        let same = set.iter().position(|old| old.is_of(words));
+        let way = same.or_else(|| set.iter().position(|old| !old.is_since(self.since))).unwrap_or_else(|| {
+            self.turn = (self.turn + 1) % WAYS;
+            self.turn
+        });
+        set[way] = pattern;
     }
 
     /// What a pattern is made under whose packets come as this one has, which is still in its tunnel.
@@ -228,5 +328,21 @@ impl Tally {
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Patterns").field("having", &self.worth.having).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Patterns, TRIED, WINDOW};
+
+    #[test]
+    fn patterns_are_given_up_while_none_is_met_again_and_tried_now_and_then() {
+        let mut patterns = Patterns::new(1);
+        assert!(patterns.are_used());
+        patterns.fared(WINDOW, WINDOW / 2 - 1);
+        let used = (0..10 * TRIED).filter(|_| patterns.are_used()).count();
+        assert_eq!(used, 10);
+        patterns.fared(WINDOW, WINDOW / 2);
+        assert!((0..100).all(|_| patterns.are_used()));
     }
 }

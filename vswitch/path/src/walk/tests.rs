@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use sluice_connections::{Config, Timeouts};
+use sluice_packets::{Ethernet, Ip, Segment};
 
 use super::STAGES;
 use crate::fixture::*;
@@ -109,5 +110,34 @@ fn connections_expire_as_fast_as_bursts_make_them() {
             _ => assert!(full <= 64, "{full} refused once what filled the table has expired"),
         }
         counts = Counts::new();
+    }
+}
+
+#[test]
+fn packets_of_an_established_connection_meet_patterns_in_both_families_and_directions() {
+    let data = |from: u16, to: u16| Segment::data(from, to);
+    let four = [
+        a_to_b().tcp(&data(5000, 80), b"x"),
+        Ip::v4(Ethernet::new(B.mac, GATEWAY.mac), B.v4, A.v4).tcp(&data(80, 5000), b"x"),
+    ];
+    let six = [
+        a_to_b_v6().udp(5000, 53, b"longer than a TCP header"),
+        Ip::v6(Ethernet::new(B.mac, GATEWAY.mac), B.v6, A.v6).udp(53, 5000, b"longer than a TCP header"),
+    ];
+    for [request, reply] in [four, six] {
+        let (tables, mut counts) = (tables(), Counts::new());
+        let mut path = Path::new(PathConfig::default(), Arc::default());
+        let mut met = Vec::new();
+        for number in 0..8 {
+            let mut room = Vec::new();
+            let (frame, from) = if number % 2 == 0 { (&request, A) } else { (&reply, B) };
+            let mut packet = packet(&mut room, frame, from);
+            path.run(Time(number), &tables, &mut counts, std::slice::from_mut(&mut packet));
+            assert!(matches!(packet.verdict(), Verdict::Forward { .. }));
+            met.push(path.patterns.as_ref().map_or(0, |patterns| patterns.met()));
+        }
+        // The first makes the connection, the second establishes it, and each direction's next leaves its pattern at the latest.
+        assert_eq!(met[7] - met[3], 4, "{met:?}");
+        assert_eq!(counts.connection_hits, 7);
     }
 }

@@ -51,21 +51,22 @@ fn frames(encapsulation: Encapsulation) -> impl Strategy<Value = Sent> {
         any::<u8>(),
         prop_oneof![8 => Just(64_u8), 1 => 0_u8..3],
     );
-    (0..8, rest).prop_map(move |(way, (port, udp, flags, mode, payload, class, ttl))| {
+    (0..8, any::<bool>(), rest).prop_map(move |(way, six, (port, udp, flags, mode, payload, class, ttl))| {
         let dress = |ip: Ip| ip.checksum(mode).ttl(ttl).traffic_class(class);
         let plain = |ip: Ip, ports| transport(&dress(ip), udp, ports, flags, payload);
         let from_far = |to: End, ports: (u16, u16)| {
-            tunnelled(encapsulation, class & 3, |link| plain(Ip::v4(link, FAR.v4, to.v4), ports))
+            let ip = |link| if six { Ip::v6(link, FAR.v6, to.v6) } else { Ip::v4(link, FAR.v4, to.v4) };
+            tunnelled(encapsulation, class & 3, |link| plain(ip(link), ports))
         };
         let (from, frame) = match way {
-            0 => (A, plain(up(false, A, B), (port, 80))),
-            1 => (B, plain(up(false, B, A), (80, port))),
-            2 => (A, plain(up(false, A, VIP), (port, 80))),
-            3 => (A, plain(up(false, A, FAR), (port, 90))),
+            0 => (A, plain(up(six, A, B), (port, 80))),
+            1 => (B, plain(up(six, B, A), (80, port))),
+            2 => (A, plain(up(six, A, VIP), (port, 80))),
+            3 => (A, plain(up(six, A, FAR), (port, 90))),
             4 => (UPLINK, from_far(A, (90, port))),
             5 => (UPLINK, from_far(A, (8080, port))),
             6 => (B, plain(up(false, B, OUTSIDE), (port, 443))),
-            _ => (A, plain(up(true, A, B), (port, 80))),
+            _ => (B, plain(up(six, B, A), (8080, port))),
         };
         Sent { from, frame }
     })
