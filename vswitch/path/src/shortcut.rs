@@ -100,6 +100,10 @@ pub(crate) fn meet(
 #[cold]
 #[inline(never)]
 fn learn(patterns: &mut Patterns, packet: &mut Packet<'_>, plain: &Plain, known: &Known<'_>, lane: &Lane<'_>) {
+    // More is asked about packets that open or close a connection, also where they change nothing about it.
+    if plain.protocol == protocol::TCP && plain.flags & pattern::NOT_PLAIN != tcp::flag::ACK {
+        return;
+    }
     let whence = patterns.whence(packet, plain);
     let Some(mark) = known.bookmark(plain.segment()) else { return };
     let Some(frame) = packet.room_from::<READ>(plain.inner.into()) else { return };
@@ -118,7 +122,7 @@ pub(crate) fn learn_v6(
     look: &Look<'_>,
     connection: &Connection,
 ) {
-    if matches!(look.segment, Segment::Tcp { flags } if flags & tcp::flag::SYN != 0) {
+    if matches!(look.segment, Segment::Tcp { flags } if flags & pattern::NOT_PLAIN != tcp::flag::ACK) {
         return;
     }
     let tunnelled = match look.arrival.origin {

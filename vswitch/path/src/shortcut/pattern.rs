@@ -19,8 +19,10 @@ pub(super) const READ: usize = 14 + 20 + 20;
 
 /// Of bytes 20 to 23, those that have to be the same: the fragment field but for "don't fragment", and the protocol.
 pub(super) const IP_MASK: u32 = u32::from_le_bytes([0xbf, 0xff, 0, 0xff]);
-/// Of bytes 44 to 47, the TCP header's length and its flags but for PSH, ECE and CWR.
-pub(super) const TCP_MASK: u32 = u32::from_le_bytes([0, 0, 0xf0, 0x37]);
+/// The TCP flags of which packets that leave a pattern have ACK alone: all but PSH, ECE and CWR.
+pub(super) const NOT_PLAIN: u8 = 0x37;
+/// Of bytes 44 to 47, the TCP header's length and those flags.
+pub(super) const TCP_MASK: u32 = u32::from_le_bytes([0, 0, 0xf0, NOT_PLAIN]);
 
 /// Where the checksums of TCP and UDP are.
 const TCP: usize = 14 + 20 + tcp::CHECKSUM_OFFSET;

@@ -135,8 +135,7 @@ impl PatternV6 {
         let headers = &look.arrival.ip.headers;
         let tcp = headers.protocol == protocol::TCP;
         let tcp_mask = if tcp { TCP_MASK } else { 0 };
-        // A bare acknowledgement, or data: what moves the state leaves no pattern.
-        let is_plain = if tcp { frame[67] & 0x37 == tcp::flag::ACK } else { headers.protocol == protocol::UDP };
+        let is_plain = tcp || headers.protocol == protocol::UDP;
         if !is_plain || usize::from(headers.l4_offset) != L4 || frame[20] != headers.protocol {
             return None;
         }
