@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use sluice_path::Packet;
 
 use super::bed::{BATCH, BURST, Bed, Table};
+use super::bookmarks::Bookmarks;
 use super::case::{CASES, named};
-use super::lookups::Lookups;
 use super::rows::Figure;
-use super::timing::LOOKUPS;
+use super::timing::BOOKMARKS;
 use super::world::World;
 
 /// Batches that are counted, after as many that are not.
@@ -53,7 +53,7 @@ impl Counts {
         Some(match figure {
             Figure::Of(name) => *of(name)?,
             Figure::More(name, other) => of(name)? - of(other)?,
-            Figure::WithoutLookups(name) => of(name)? - of(LOOKUPS)?,
+            Figure::WithoutBookmarks(name) => of(name)? - of(BOOKMARKS)?,
         })
     }
 
@@ -73,7 +73,7 @@ impl Counts {
 /// Counts every case whose name holds `filter`.
 pub(super) fn count(filter: &str) -> Result<Counts> {
     let cases = CASES.iter().filter(|case| case.is_counted()).map(|case| case.name);
-    let names: Vec<&str> = cases.chain([LOOKUPS]).filter(|name| name.contains(filter)).collect();
+    let names: Vec<&str> = cases.chain([BOOKMARKS]).filter(|name| name.contains(filter)).collect();
     let progress = ProgressBar::new(names.len() as u64).with_message("counting");
     let mut counts = Counts::default();
     for name in names {
@@ -108,13 +108,13 @@ fn total(report: &str) -> Option<u64> {
 
 /// What runs under callgrind: the case, with everything but the path outside the function that is counted.
 pub(super) fn under_callgrind(name: &str) -> Result<()> {
-    if name == LOOKUPS {
-        let lookups = Lookups::new()?;
+    if name == BOOKMARKS {
+        let bookmarks = Bookmarks::new()?;
         for _ in 0..BATCHES {
-            std::hint::black_box(lookups.run());
+            std::hint::black_box(bookmarks.run());
         }
         for _ in 0..BATCHES {
-            counted_burst_of_lookups(&lookups);
+            counted_burst_of_bookmarks(&bookmarks);
         }
         return Ok(());
     }
@@ -135,8 +135,8 @@ fn counted_burst(world: &mut World, packets: &mut [Packet<'_>]) {
 }
 
 #[inline(never)]
-fn counted_burst_of_lookups(lookups: &Lookups) {
-    std::hint::black_box(lookups.run());
+fn counted_burst_of_bookmarks(bookmarks: &Bookmarks) {
+    std::hint::black_box(bookmarks.run());
 }
 
 #[cfg(test)]
@@ -169,6 +169,6 @@ mod tests {
         for case in CASES.iter().filter(|case| case.is_counted()) {
             assert!(recorded.0.contains_key(case.name), "{}", case.name);
         }
-        assert!(recorded.0.contains_key(LOOKUPS));
+        assert!(recorded.0.contains_key(BOOKMARKS));
     }
 }

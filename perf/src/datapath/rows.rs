@@ -7,8 +7,8 @@ pub(super) enum Figure {
     Of(&'static str),
     /// What the first case costs more than the second.
     More(&'static str, &'static str),
-    /// What a case costs without its look-ups in the connection table, which no packet goes without.
-    WithoutLookups(&'static str),
+    /// What a case costs without asking the connection table whether the bookmark of its connection still holds.
+    WithoutBookmarks(&'static str),
 }
 
 /// Instructions and nanoseconds a packet.
@@ -47,11 +47,11 @@ const fn row(name: &'static str, figure: Figure, must: Target, aim: Target) -> R
     Row { name, figure, must, aim }
 }
 
-use Figure::{More, Of, WithoutLookups};
+use Figure::{More, Of, WithoutBookmarks};
 
 /// All of them, in the order in which a packet's way grows longer.
 pub(super) const ROWS: [Row; 18] = [
-    row("parse, L2/L3, to a local port", WithoutLookups("established"), both(130, 19), both(65, 9)),
+    row("parse, L2/L3, to a local port", WithoutBookmarks("established"), both(130, 19), both(65, 9)),
     row("+ established connection", Of("established"), both(180, 26), both(90, 13)),
     row("+ Service DNAT", Of("service"), both(215, 31), both(110, 16)),
     row("+ Service DNAT, reverse", Of("service-reply"), both(215, 31), both(110, 16)),
@@ -80,7 +80,7 @@ mod tests {
     fn every_row_is_of_cases_that_there_are() {
         for row in ROWS {
             let names = match row.figure {
-                Of(name) | WithoutLookups(name) => vec![name],
+                Of(name) | WithoutBookmarks(name) => vec![name],
                 More(name, other) => vec![name, other],
             };
             assert!(names.iter().all(|name| named(name).is_some()), "{}", row.name);

@@ -8,13 +8,13 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::bed::{BURST, Bed, Table};
+use super::bookmarks::Bookmarks;
 use super::case::{CASES, Case};
-use super::lookups::Lookups;
 use super::rows::Figure;
 use crate::stats::{Spread, spread};
 
-/// The name that look-ups alone go under, beside those of the cases.
-pub(super) const LOOKUPS: &str = "lookups";
+/// The name that asking bookmarks alone goes under, beside those of the cases.
+pub(super) const BOOKMARKS: &str = "bookmarks";
 
 /// The case that is also run in bursts of other sizes, and those.
 const BURSTS_OF: &str = "full";
@@ -41,7 +41,7 @@ pub(super) type Timings = BTreeMap<String, Timed>;
 /// One that takes its turn.
 enum Turn {
     Case { bed: Box<Bed>, burst: usize },
-    Lookups(Lookups),
+    Bookmarks(Bookmarks),
 }
 
 impl Turn {
@@ -49,14 +49,14 @@ impl Turn {
         match self {
             Self::Case { bed, burst: BURST } => bed.case.name.to_owned(),
             Self::Case { bed, burst } => format!("{} in bursts of {burst}", bed.case.name),
-            Self::Lookups(_) => LOOKUPS.to_owned(),
+            Self::Bookmarks(_) => BOOKMARKS.to_owned(),
         }
     }
 
     fn trial(&mut self, length: Duration) -> Vec<f64> {
         match self {
             Self::Case { bed, burst } => bed.trial(*burst, length),
-            Self::Lookups(lookups) => lookups.trial(length),
+            Self::Bookmarks(bookmarks) => bookmarks.trial(length),
         }
     }
 
@@ -66,9 +66,9 @@ impl Turn {
             Self::Case { bed, burst } => {
                 bed.run(|world, packets| allocation_counter::measure(|| world.run(packets, *burst)).count_total)
             }
-            Self::Lookups(lookups) => {
+            Self::Bookmarks(bookmarks) => {
                 allocation_counter::measure(|| {
-                    std::hint::black_box(lookups.run());
+                    std::hint::black_box(bookmarks.run());
                 })
                 .count_total
             }
@@ -103,7 +103,7 @@ pub(super) fn measure(filter: &str, seconds: u64) -> Result<Timings> {
 fn set_up(filter: &str) -> Result<Vec<Turn>> {
     let wanted: Vec<&'static Case> = CASES.iter().filter(|case| case.name.contains(filter)).collect();
     let progress = ProgressBar::new(wanted.len() as u64).with_message("setting up");
-    let mut turns = vec![Turn::Lookups(Lookups::new()?)];
+    let mut turns = vec![Turn::Bookmarks(Bookmarks::new()?)];
     for case in wanted {
         turns.push(Turn::Case { bed: Box::new(Bed::new(case, Table::Used)?), burst: BURST });
         if case.name == BURSTS_OF {
@@ -128,7 +128,7 @@ pub(super) fn figure(timings: &Timings, figure: Figure) -> Option<(Spread, f64)>
     let (timed, less) = match figure {
         Figure::Of(name) => (of(name)?, None),
         Figure::More(name, other) => (of(name)?, Some(of(other)?)),
-        Figure::WithoutLookups(name) => (of(name)?, Some(of(LOOKUPS)?)),
+        Figure::WithoutBookmarks(name) => (of(name)?, Some(of(BOOKMARKS)?)),
     };
     let Some(less) = less else { return Some((spread(timed.rounds.iter().copied())?, timed.best)) };
     // Round by round, as what disturbs the machine disturbs both.
@@ -148,7 +148,7 @@ mod tests {
                 .into();
         let (spread, best) = figure(&timings, Figure::More("a", "b")).expect("both are there");
         assert_eq!((spread.median, spread.max, best), (10.0, 11.0, 9.0));
-        assert_eq!(figure(&timings, Figure::WithoutLookups("a")), None);
+        assert_eq!(figure(&timings, Figure::WithoutBookmarks("a")), None);
     }
 
     #[test]

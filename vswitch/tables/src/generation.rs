@@ -68,7 +68,8 @@ impl Tables {
         self.answers_return
     }
 
-    /// The number that the control side gave this generation.
+    /// The number that the control side gave this generation. Who keeps something between bursts that follows from the tables tells them
+    /// apart by it: others need another.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation

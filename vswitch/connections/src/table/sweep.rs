@@ -60,11 +60,19 @@ impl Table {
     fn sweep_step(&self, start: usize, end: usize, now: Tick) -> u32 {
         let first = self.pool(Family::V4).used() as usize;
         // Nearly always nothing is due: that is seen from one word a record, whether it holds a connection or not.
-        let records = self.layout.v4_of(self.lines());
-        let only_v4 = records.get(..first).and_then(|used| used.get(start..end));
         let seems_due = |line: &Line| self.has_expired(Use::of(line), now);
         let is_due = |line: &Line| self.is_due(line, now);
-        if only_v4.is_some_and(|lines| !lines.iter().any(seems_due) || !lines.iter().any(is_due)) {
+        let lines = self.lines();
+        let nothing_due = if end <= first {
+            let records = self.layout.v4_of(lines).get(start..end).unwrap_or_default();
+            !records.iter().any(seems_due) || !records.iter().any(is_due)
+        } else if start >= first {
+            let records = self.layout.v6_of(lines).get(start - first..end - first).unwrap_or_default();
+            !records.iter().any(|[line, _]| seems_due(line)) || !records.iter().any(|[line, _]| is_due(line))
+        } else {
+            false
+        };
+        if nothing_due {
             return 0;
         }
         self.remove_due(start, end, first, now)

@@ -38,8 +38,9 @@ pub(super) struct Words {
 impl Words {
     #[inline(always)]
     pub(super) fn of(frame: &[u8; READ]) -> Self {
+        let address = |at: usize| u64::from_le_bytes(bytes(frame, at));
         Self {
-            addresses: [22, 30, 38, 46].map(|at| u64::from_le_bytes(bytes(frame, at))),
+            addresses: [address(22), address(30), address(38), address(46)],
             ports: u32::from_le_bytes(bytes(frame, 54)),
             ethernet: u64::from_le_bytes(bytes(frame, 0)),
             rest: u64::from_le_bytes(bytes(frame, 8)) & REST_MASK,
@@ -265,9 +266,11 @@ impl PatternV6 {
         frame[21] = frame[21].wrapping_sub(1);
         if self.translated {
             tally.translated += 1;
-            for (at, word) in [22, 30, 38, 46].into_iter().zip(self.to_addresses) {
-                put(frame, at, word.to_le_bytes());
-            }
+            let [a, b, c, d] = self.to_addresses;
+            put(frame, 22, a.to_le_bytes());
+            put(frame, 30, b.to_le_bytes());
+            put(frame, 38, c.to_le_bytes());
+            put(frame, 46, d.to_le_bytes());
             put(frame, L4, self.to_ports.to_le_bytes());
             let mut sum = if partial { add(field, self.l3) } else { !add(!field, self.l4) };
             if CHECKSUM == UDP {
