@@ -36,6 +36,7 @@ pub mod raw;
 mod selector;
 mod service;
 mod services;
+mod spare;
 mod stored;
 mod timestamp;
 

@@ -8,12 +8,25 @@ const EMPTY: u64 = u64::MAX;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The map. A value is any number but `u32::MAX`.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Words {
     /// Key above value. A power of two of them, at most three in four used; or none.
     slots: Box<[u64]>,
     len: usize,
     seed: u64,
+}
+
+/// Into one of its size no memory is asked for.
+impl Clone for Words {
+    fn clone(&self) -> Self {
+        Self { slots: self.slots.clone(), len: self.len, seed: self.seed }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.slots.clone_from(&other.slots);
+        self.len = other.len;
+        self.seed = other.seed;
+    }
 }
 
 impl Words {

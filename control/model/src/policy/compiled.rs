@@ -21,6 +21,7 @@ use crate::name::{NamespaceName, NetworkPolicyName, NodeName, PodName};
 use crate::network_policy::{NetworkPolicy, PolicyPort, PolicyRule};
 use crate::object::Labels;
 use crate::pod::Pod;
+use crate::spare::Spare;
 
 /// What the policies mean for one node, and what they were made of.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,7 @@ pub(crate) struct CompiledPolicies {
     /// Pods that policies can mean.
     pods: BTreeMap<PodName, Known>,
     identities: Arc<Identities>,
+    spare: Spare<Identities>,
     versions: Versions,
     /// Which policies select local pods with these labels.
     subjects: BTreeMap<(NamespaceName, Labels), Subject>,
@@ -178,6 +180,7 @@ impl CompiledPolicies {
 
     /// Brings the map of identities up to date with whose the addresses are now.
     fn decide(&mut self, index: &Index, names: &BTreeSet<Name>, touched: &mut BTreeSet<Name>) {
+        let mut changed = Vec::new();
         for (address, before) in self.owners.decide(index) {
             let owner = self.owners.owner(address);
             if before.as_ref() != owner {
@@ -185,16 +188,26 @@ impl CompiledPolicies {
                 pods.for_each(|pod| touch(pod, names, touched));
             }
             let identity = owner.and_then(|pod| self.pods.get(pod)).map(|known| Identity(known.identity));
-            if self.identities.get(address) == identity {
-                continue;
+            if self.identities.get(address) != identity {
+                changed.push((address, identity));
             }
-            // The first one copies what the last generation has; the others change the copy.
-            let identities = Arc::make_mut(&mut self.identities);
+        }
+        if !changed.is_empty() {
+            self.replace_identities(changed);
+        }
+    }
+
+    fn replace_identities(&mut self, changed: Vec<(IpAddr, Option<Identity>)>) {
+        let mut identities = self.spare.take();
+        identities.copy_from(&self.identities);
+        for (address, identity) in changed {
             match identity {
                 Some(identity) => identities.insert(address, identity),
                 None => identities.remove(address),
             };
         }
+        let before = std::mem::replace(&mut self.identities, Arc::new(identities));
+        self.spare.keep(before);
     }
 
     /// Takes the policies that changed. Returns the namespaces they are of.

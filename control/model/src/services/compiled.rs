@@ -17,6 +17,7 @@ use crate::index::{Changes, Index};
 use crate::name::ServiceName;
 use crate::node::Node;
 use crate::service::Service;
+use crate::spare::Spare;
 use crate::timestamp::Timestamp;
 
 /// The Services of one node, and what they were made of.
@@ -26,6 +27,7 @@ pub(crate) struct CompiledServices {
     order: BTreeSet<(bool, Option<Timestamp>, ServiceName)>,
     parts: BTreeMap<ServiceName, Part>,
     services: Arc<Services>,
+    spare: Spare<Services>,
     faults: Vec<Fault>,
     health_checks: Vec<HealthCheck>,
 }
@@ -89,8 +91,9 @@ impl CompiledServices {
         if anew {
             self.hand_out(index, node, config, seed);
         } else if !changed.is_empty() {
-            match self.services.with_changed(changed) {
-                Ok(services) => self.services = Arc::new(services),
+            let mut services = self.spare.take();
+            match self.services.copy_changed(changed, &mut services) {
+                Ok(()) => self.replace(services),
                 // Not expected: what is made of one key is of one family and protocol.
                 Err(_) => self.hand_out(index, node, config, seed),
             }
@@ -183,8 +186,13 @@ impl CompiledServices {
             }
         }
         Claims::new(index, node, config, &mut faults).claim(&mut builder, &entries);
-        self.services = Arc::new(builder.build());
+        self.replace(builder.build());
         self.faults = faults;
+    }
+
+    fn replace(&mut self, services: Services) {
+        let before = std::mem::replace(&mut self.services, Arc::new(services));
+        self.spare.keep(before);
     }
 }
 

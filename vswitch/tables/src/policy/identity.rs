@@ -27,6 +27,12 @@ impl Identities {
         Self { v4: Words::new(seed), v6: HashMap::with_hasher(seeded(seed)) }
     }
 
+    /// Becomes the same as `other`; where it is as large, without asking for memory.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.v4.clone_from(&other.v4);
+        self.v6.clone_from(&other.v6);
+    }
+
     /// Gives `address` an identity, any but the number `u32::MAX`; returns the one it had.
     pub fn insert(&mut self, address: IpAddr, identity: Identity) -> Option<Identity> {
         match address {

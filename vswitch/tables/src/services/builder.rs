@@ -121,7 +121,22 @@ impl Services {
         &self,
         changed: impl IntoIterator<Item = (ServiceId, Arc<Service>)>,
     ) -> Result<Self, ServicesError> {
-        let mut services = self.clone();
+        let mut services = Self::empty(0);
+        self.copy_changed(changed, &mut services)?;
+        Ok(services)
+    }
+
+    /// The same into Services that nobody needs any more: where they are as large, no memory is asked for. Flat copies that are
+    /// asked for again and again, between things that stay, leave gaps that no later copy fits into.
+    ///
+    /// # Errors
+    /// As of [`Services::with_changed`]; `services` are then of no use.
+    pub fn copy_changed(
+        &self,
+        changed: impl IntoIterator<Item = (ServiceId, Arc<Service>)>,
+        services: &mut Self,
+    ) -> Result<(), ServicesError> {
+        services.copy(self);
         let mut ids = BTreeSet::new();
         for (id, service) in changed {
             let place = services.services.get_mut(id.0 as usize).ok_or(ServicesError::UnknownService(id))?;
@@ -134,8 +149,24 @@ impl Services {
             ids.insert(id);
         }
         let concerned = self.v4.iter().filter(|(_, target)| ids.contains(&target.service));
-        concerned.for_each(|(key, target)| services.fronts.change(*key, plain(&services, target)));
-        Ok(services)
+        for (key, target) in concerned {
+            let plain = plain(services, target);
+            services.fronts.change(*key, plain);
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, other: &Self) {
+        self.services.clone_from(&other.services);
+        self.v4.clone_from(&other.v4);
+        self.fronts.clone_from(&other.fronts);
+        self.v6.clone_from(&other.v6);
+        self.node_ports.clone_from(&other.node_ports);
+        self.node_port_addresses.clone_from(&other.node_port_addresses);
+        self.cluster_ips.clone_from(&other.cluster_ips);
+        self.external.clone_from(&other.external);
+        self.ranges.clone_from(&other.ranges);
+        self.cidrs.clone_from(&other.cidrs);
     }
 }
 

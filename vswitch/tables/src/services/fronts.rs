@@ -27,11 +27,23 @@ struct Slot {
 }
 
 /// The frontends: each where the hash of its key says or right behind.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Fronts {
     /// A power of two of them, at most one in two used; or none.
     slots: Box<[Slot]>,
     seed: u64,
+}
+
+/// Into one of its size no memory is asked for.
+impl Clone for Fronts {
+    fn clone(&self) -> Self {
+        Self { slots: self.slots.clone(), seed: self.seed }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.slots.clone_from(&other.slots);
+        self.seed = other.seed;
+    }
 }
 
 impl Fronts {
