@@ -324,3 +324,56 @@ fn an_affinity_is_seen_whole_while_it_is_replaced() {
         writer.join().expect("the writer gets through");
     });
 }
+
+/// Which backend a client of the scenes below was given: both by one number.
+fn choice(number: u16) -> (IpAddr, (IpAddr, u16)) {
+    (IpAddr::from([10, 9, 0, number as u8]), (IpAddr::from([10, 3, 0, number as u8]), number))
+}
+
+#[test]
+fn a_client_is_never_given_the_backend_of_the_one_that_takes_its_place() {
+    in_every_order(3, || {
+        // One set of four, full.
+        let affinity = Arc::new(Affinity::new(4, 1));
+        for number in 1..=4 {
+            let (client, backend) = choice(number);
+            affinity.put(client, 1, backend, Tick(number.into()));
+        }
+        let writer = {
+            let affinity = Arc::clone(&affinity);
+            thread::spawn(move || {
+                let (client, backend) = choice(5);
+                affinity.put(client, 1, backend, Tick(6));
+            })
+        };
+        for number in [1, 5] {
+            let (client, backend) = choice(number);
+            let found = affinity.find(client, 1, Tick(6), 10);
+            assert!(found.is_none() || found == Some(backend), "{number}: {found:?}");
+        }
+        writer.join().expect("the writer gets through");
+        let known: Vec<u16> =
+            (1..=5).filter(|number| affinity.find(choice(*number).0, 1, Tick(6), 10).is_some()).collect();
+        assert_eq!(known, [2, 3, 4, 5]);
+    });
+}
+
+/// Fails when `affinity::locked` does not lock.
+#[test]
+fn two_choices_for_one_client_leave_one_that_can_be_forgotten() {
+    in_every_order(3, || {
+        let affinity = Arc::new(Affinity::new(4, 1));
+        let (client, first) = choice(1);
+        let (_, second) = choice(2);
+        let other = {
+            let affinity = Arc::clone(&affinity);
+            thread::spawn(move || affinity.put(client, 1, second, Tick(1)))
+        };
+        affinity.put(client, 1, first, Tick(1));
+        other.join().expect("the other gets through");
+        let found = affinity.find(client, 1, Tick(1), 10).expect("one of them");
+        assert!(found == first || found == second, "torn: {found:?}");
+        affinity.forget(client, 1);
+        assert_eq!(affinity.find(client, 1, Tick(1), 10), None, "there was but one");
+    });
+}
