@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 20
 .PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed test-e2e demo clean-lab
 
 help: ## Lists the targets.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 		printf '  make %-12s %s\n' "$$target" "$$text"; done
 
 setup: ## Installs missing Debian packages (as root); says how to get Rust.
@@ -33,13 +33,13 @@ lint: setup ## Formatting, clippy, boundaries between crates, wiring of the test
 	cargo xtask ci-wiring
 	@setup/lint-optional
 
-test: setup ## Everything: unit and property tests, tests on the real kernel, a bounded fuzz run, instruction counts. Needs root.
+test: setup ## Everything but test-e2e: unit and property tests, tests on the real kernel, a bounded fuzz run, instruction counts. Needs root.
 	@setup/privileges make test
 	@$(MAKE) --no-print-directory test-unit test-kernel test-fuzz test-speed
 
 test-unit: setup ## Unit and property tests; needs no privileges.
 	cargo test --workspace --exclude sluice-netns --exclude sluice-e2e
-	cargo test -p sluice-connections --features loom --test interleavings
+	cargo test -p sluice-connections --features loom --test interleavings --test intake
 	cargo test -p sluice-xsk --features loom --test interleavings
 	cargo test -p sluice-tables --features loom --test interleavings
 	cargo test -p sluice-worker --features loom --lib interleavings
