@@ -76,7 +76,8 @@ pub(super) fn measure(cluster: &Cluster, road: &mut Road, change: Change, change
         millis.push(start.elapsed().as_secs_f64() * 1000.0);
     }
     millis.sort_by(f64::total_cmp);
-    let at = |share: f64| millis.get(((millis.len() as f64 * share) as usize).min(millis.len() - 1)).copied();
+    let at =
+        |share: f64| millis.get(((millis.len() as f64 * share) as usize).min(millis.len().saturating_sub(1))).copied();
     let [p50, p99, max] = [at(0.5), at(0.99), at(1.0)].map(|value| value.context("no change was asked for"));
     Ok(Timed { p50: p50?, p99: p99?, max: max?, changes })
 }
