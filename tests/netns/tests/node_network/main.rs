@@ -8,8 +8,8 @@
 //! | `attachments` | an ADD before the objects are read, the connections of a deleted pod |
 //! | `health` | health checks over HTTP |
 //!
-//! Nodes alone are driven as in `agent`, two nodes on a wire as in `cluster`. Each test was seen to fail without what it holds; the
-//! sentence above it says what was taken out.
+//! Nodes alone are driven as in `agent`, two nodes on a wire as in `cluster`. A sentence "Taken out" above a test
+//! says what was missing when it was seen to fail.
 
 #![forbid(unsafe_code)]
 

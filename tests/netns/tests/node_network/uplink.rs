@@ -21,7 +21,6 @@ fn run(netns: &Netns, line: &str) {
     assert!(output.status.success(), "{line}: {output:?}");
 }
 
-/// Taken out: a queue that cannot be bound taken to be out of use.
 #[test]
 fn an_uplink_with_fewer_queues_in_use_than_it_can_have_is_served_by_those() {
     let mut node = Node::new(&NETWORKS);
