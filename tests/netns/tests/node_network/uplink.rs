@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::json;
 use sluice_host::{Netns, sysctl};
@@ -64,7 +65,8 @@ fn the_nodes_own_connections_do_not_get_a_port_that_is_a_services() {
     // Room for four, of which one is taken.
     sysctl::set_in(&node.netns, &[("net/ipv4/ip_local_port_range", "30042 30045")]).expect("a setting");
     let to = cluster.outside().at(PORT)[0];
-    let connect = || node.inside(|| TcpStream::connect(to));
+    // With a bound: the answers to one that has the Service's port do not come here.
+    let connect = || node.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(10)));
     let held: Vec<TcpStream> = (0..3).map(|_| connect().expect("there is a port")).collect();
     let ports: BTreeSet<u16> =
         held.iter().map(|stream| stream.local_addr().map(|at: SocketAddr| at.port()).expect("bound")).collect();
