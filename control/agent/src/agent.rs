@@ -105,7 +105,7 @@ impl Agent {
                 {
                     *claimed = uplink.claim(&tables.claims()).then_some(beyond);
                 }
-                self.detour.follow(&tables.detours());
+                self.detour.follow(&tables);
             },
         );
         self.pace().made(began, Instant::now());

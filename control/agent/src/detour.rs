@@ -2,29 +2,36 @@
 //! port.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use ipnet::IpNet;
+use sluice_connections::Connection;
 use sluice_ebpf::EbpfError;
 use sluice_host::reserved_ports;
-use sluice_tables::Detours;
+use sluice_path::Shared;
+use sluice_tables::{ClaimedPort, Detours, Tables};
 use tracing::{error, warn};
 
 /// The programs, where the kernel takes them.
 #[derive(Debug)]
 pub(crate) struct Detour {
     programs: Option<sluice_ebpf::Detour>,
-    /// What they lead; `None` when they did not take all of it.
-    present: Mutex<Option<Detours>>,
+    /// What they lead, and the node's podCIDRs; `None` when they did not take all of it.
+    present: Mutex<Option<(Detours, Vec<IpNet>)>>,
+    /// The connections that an earlier process left, until the endpoints are known whose clients the programs have to know.
+    adopted: Mutex<Option<Arc<Shared>>>,
     /// Ports of Services that the node's own connections are kept from, and stay so until it is started anew.
     reserved: Mutex<BTreeSet<u16>>,
 }
 
 impl Detour {
     /// Attaches the programs, to `uplink` too if there is one. Without them, as on older kernels, all else works.
-    pub(crate) fn attach(host_port: (&str, u32), uplink: Option<&str>) -> Self {
+    /// The clients among `adopted` connections are noted as soon as it is known which they are: their servers may speak first.
+    pub(crate) fn attach(host_port: (&str, u32), uplink: Option<&str>, adopted: Arc<Shared>) -> Self {
         let programs = sluice_ebpf::Detour::attach(host_port, uplink);
         let programs = programs.inspect_err(|error| warn!(%error, "the node itself does not reach its own NodePorts, and clients of its own endpoints are hidden")).ok();
-        Self { programs, present: Mutex::new(Some(Detours::default())), reserved: Mutex::default() }
+        Self { programs, present: Mutex::default(), adopted: Mutex::new(Some(adopted)), reserved: Mutex::default() }
     }
 
     /// Whether answers of the node's own endpoints come back to the switch.
@@ -32,17 +39,21 @@ impl Detour {
         self.programs.is_some()
     }
 
-    /// Leads what `detours` say from now on: those of the generation published last.
-    pub(crate) fn follow(&self, detours: &Detours) {
+    /// Leads what `tables` say from now on: the generation published last.
+    pub(crate) fn follow(&self, tables: &Tables) {
         let Some(programs) = &self.programs else { return };
+        let (detours, pod_cidrs) = (&tables.detours(), tables.pod_cidrs());
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         // Most generations change something else.
-        if present.as_ref() == Some(detours) {
+        if present.as_ref().is_some_and(|(led, inside)| led == detours && inside == pod_cidrs) {
             return;
         }
         self.reserve(detours);
-        match programs.follow(detours) {
-            Ok(()) => *present = Some(detours.clone()),
+        if !detours.endpoints.is_empty() {
+            self.note_adopted(programs, detours, tables);
+        }
+        match programs.follow(detours, pod_cidrs) {
+            Ok(()) => *present = Some((detours.clone(), pod_cidrs.to_vec())),
             Err(error) => {
                 *present = None;
                 error!(%error, "what the node's own packets meet is not as the tables say");
@@ -53,9 +64,22 @@ impl Detour {
     /// Leaves every packet to the stack again.
     pub(crate) fn let_go(&self) {
         let emptied: Result<(), EbpfError> =
-            self.programs.as_ref().map_or(Ok(()), |programs| programs.follow(&Detours::default()));
+            self.programs.as_ref().map_or(Ok(()), |programs| programs.follow(&Detours::default(), &[]));
         if let Err(error) = emptied {
             warn!(%error, "some packets of the node itself may be lost until the process has ended");
+        }
+    }
+
+    /// Notes the clients whose connections were there before this process, before the programs look for any.
+    fn note_adopted(&self, programs: &sluice_ebpf::Detour, detours: &Detours, tables: &Tables) {
+        let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(shared) = adopted else { return };
+        for listed in shared.connections.list() {
+            let Some((client, node)) = flow_of(&listed.connection, detours, tables) else { continue };
+            if let Err(error) = programs.note(client, node, listed.connection.original.protocol) {
+                warn!(%error, "earlier connections to endpoints that are this node break unless their clients speak first");
+                return;
+            }
         }
     }
 
@@ -70,4 +94,16 @@ impl Detour {
             }
         }
     }
+}
+
+/// Client and endpoint of a connection whose answers the programs have to lead into the host port.
+fn flow_of(connection: &Connection, detours: &Detours, tables: &Tables) -> Option<(SocketAddr, SocketAddr)> {
+    let reply = &connection.reply;
+    let endpoint = (reply.source, ClaimedPort { protocol: reply.protocol, port: reply.source_port });
+    // Answers to who is hidden, or a pod of the node, come by its routes.
+    let by_route = reply.destination != connection.original.source || tables.in_pod_cidr(reply.destination);
+    (!by_route && detours.endpoints.binary_search(&endpoint).is_ok()).then(|| {
+        let client = SocketAddr::new(reply.destination, reply.destination_port);
+        (client, SocketAddr::new(reply.source, reply.source_port))
+    })
 }

@@ -1,7 +1,7 @@
 //! From a checked configuration to an agent whose switch runs and whose host port is there.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -66,7 +66,7 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     let own_netns = Netns::current()?.id()?;
     let awake = Awake::request(config.idle_cores)?;
     let shared = connections::open(&config.network, &config.run_dir);
-    let dataplane = Dataplane::start(&config, shared)?;
+    let dataplane = Dataplane::start(&config, Arc::clone(&shared))?;
     // From here on threads inherit this one's mask, and the workers have theirs.
     if let Err(error) = cores::leave_to_workers(available_cores, &config.cores) {
         warn!(%error, "the control side shares the workers' cores");
@@ -94,7 +94,8 @@ pub(crate) fn start(config: Config, available_cores: &[usize]) -> anyhow::Result
     if let Some(uplink) = &uplink {
         uplink::log(uplink, &config.network, shape.path_mtu);
     }
-    let detour = Detour::attach((STACK_END, host_port.stack_end.0), uplink.as_ref().map(|uplink| uplink.name.as_str()));
+    let uplink_name = uplink.as_ref().map(|uplink| uplink.name.as_str());
+    let detour = Detour::attach((STACK_END, host_port.stack_end.0), uplink_name, shared);
     let host = ModelHostPort {
         port: HOST_PORT,
         worker: dataplane.worker_for(HOST_PORT),

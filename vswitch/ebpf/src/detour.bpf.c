@@ -4,10 +4,15 @@
 // loopback, where the node sends to itself: what goes to a port of one of its addresses that is a Service's.
 // arriving, where the switch gives packets to the node: notes who speaks, under an address of its own, with an endpoint that is
 //     the node itself.
-// passing, where the uplink gives the node what the switch does not take: who speaks with that endpoint directly is forgotten.
+// passing, where the uplink gives the node what the switch does not take: who begins to speak with that endpoint directly is
+//     forgotten.
 // leaving, where the node sends over the uplink: answers of such an endpoint to whom arriving has noted.
 //
 // All are attached by links that belong to the process: with the daemon gone the stack works as if they had never been there.
+//
+// Anybody can send either of the two a packet under another's address. So of TCP neither lets one change what holds for a
+// connection that the node has: a segment that begins one changes it only where there is none, and any other one only
+// where its numbers say that it belongs to it.
 //
 // Addresses are 16 bytes in network byte order, those of IPv4 mapped (::ffff:a.b.c.d); ports in places are in host byte order.
 #include <linux/bpf.h>
@@ -16,13 +21,15 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <linux/tcp.h>
 #include <stdbool.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 // Keep in step with detour.rs.
 #define MAX_PLACES 131072
-#define MAX_FLOWS 65536
+#define MAX_FLOWS 262144
+#define MAX_INSIDE 1024
 #define MAX_DATAGRAMS 1024
 
 // As in <sys/socket.h>, which needs a C library.
@@ -36,6 +43,9 @@ enum kind {
 	FRONTEND, // an address of the node and a port that is a Service's at it alone
 	ENDPOINT, // an address of the node and a port that is an endpoint of a Service which keeps clients
 };
+
+// How far from the next number that is expected a segment of a connection may be: the largest windows that are common.
+#define NUMBERS_NEAR (1 << 20)
 
 // Of an ADDRESS: it serves node ports.
 #define NODE_PORTS 1
@@ -54,6 +64,11 @@ struct flow {
 	__be16 node_port;
 	__u8 protocol;
 	__u8 pad[3];
+};
+
+struct prefix {
+	__u32 length; // in bits
+	__u8 address[16];
 };
 
 // A datagram that was cut into fragments.
@@ -85,6 +100,15 @@ struct {
 	__type(value, __u32);
 } flows SEC(".maps");
 
+// Whose answers the node's routes lead into the host port in any case: pods of the node, and the gateway.
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_INSIDE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix);
+	__type(value, __u32);
+} inside SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_DATAGRAMS);
@@ -109,6 +133,7 @@ struct packet {
 	__u8 destination[16];
 	struct ports ports;
 	__u32 id;
+	__u32 at; // the transport header, from the IP header on
 	__u8 protocol;
 	bool v6;
 	bool first; // of several fragments
@@ -135,6 +160,7 @@ static __always_inline bool read_ports(struct __sk_buff *skb, struct packet *pac
 		return true;
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP && packet->protocol != IPPROTO_SCTP)
 		return false;
+	packet->at = at;
 	return load(skb, at, &packet->ports, sizeof(packet->ports));
 }
 
@@ -260,30 +286,93 @@ int loopback(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-// The flow of a packet to an endpoint that is the node; false if it is none.
-static __always_inline bool flow_to(struct __sk_buff *skb, struct flow *flow)
+// A packet to an endpoint that is the node, and its flow; false if it is none.
+static __always_inline bool flow_to(struct __sk_buff *skb, struct packet *packet, struct flow *flow)
 {
-	struct packet packet = {};
-
-	if (!read(skb, &packet) || packet.later)
+	if (!read(skb, packet) || packet->later)
 		return false;
-	if (!look(ENDPOINT, packet.destination, packet.protocol, packet.ports.destination))
+	if (!look(ENDPOINT, packet->destination, packet->protocol, packet->ports.destination))
 		return false;
-	__builtin_memcpy(flow->client, packet.source, 16);
-	__builtin_memcpy(flow->node, packet.destination, 16);
-	flow->client_port = packet.ports.source;
-	flow->node_port = packet.ports.destination;
-	flow->protocol = packet.protocol;
+	__builtin_memcpy(flow->client, packet->source, 16);
+	__builtin_memcpy(flow->node, packet->destination, 16);
+	flow->client_port = packet->ports.source;
+	flow->node_port = packet->ports.destination;
+	flow->protocol = packet->protocol;
 	return true;
+}
+
+static __always_inline bool is_inside(const __u8 address[16])
+{
+	struct prefix prefix = { .length = 128 };
+
+	__builtin_memcpy(prefix.address, address, 16);
+	return bpf_map_lookup_elem(&inside, &prefix);
+}
+
+// The socket that has a connection with these ends, or listens for it.
+static __always_inline struct bpf_sock *socket_of(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock_tuple tuple = {};
+
+	if (packet->v6) {
+		__builtin_memcpy(tuple.ipv6.saddr, packet->source, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, packet->destination, 16);
+		tuple.ipv6.sport = packet->ports.source;
+		tuple.ipv6.dport = packet->ports.destination;
+		return bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	}
+	__builtin_memcpy(&tuple.ipv4.saddr, packet->source + 12, 4);
+	__builtin_memcpy(&tuple.ipv4.daddr, packet->destination + 12, 4);
+	tuple.ipv4.sport = packet->ports.source;
+	tuple.ipv4.dport = packet->ports.destination;
+	return bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+}
+
+// Whether only who sees the connection could know the segment's numbers.
+static __always_inline bool is_of(const struct tcphdr *segment, const struct bpf_tcp_sock *connection)
+{
+	__u32 sequence = bpf_ntohl(segment->seq) - connection->rcv_nxt;
+	__u32 unacknowledged = connection->snd_nxt - bpf_ntohl(segment->ack_seq);
+	__u32 in_flight = connection->snd_nxt - connection->snd_una;
+
+	return segment->ack && sequence + NUMBERS_NEAR < 2 * NUMBERS_NEAR && unacknowledged <= in_flight + NUMBERS_NEAR;
+}
+
+// Whether what holds for the flow of the packet may change by it. Of protocols other than TCP the last packet decides.
+static __always_inline bool decides(struct __sk_buff *skb, const struct packet *packet, struct tcphdr *segment)
+{
+	struct bpf_tcp_sock *connection;
+	bool decides = false;
+	struct bpf_sock *sock;
+
+	if (packet->protocol != IPPROTO_TCP)
+		return true;
+	if (!load(skb, packet->at, segment, sizeof(*segment)))
+		return false;
+	sock = socket_of(skb, packet);
+	if (!sock)
+		return true;
+	if (sock->state == BPF_TCP_LISTEN || sock->state == BPF_TCP_TIME_WAIT) {
+		decides = true;
+	} else if (!segment->syn) {
+		connection = bpf_tcp_sock(sock);
+		decides = connection && is_of(segment, connection);
+	}
+	bpf_sk_release(sock);
+	return decides;
 }
 
 SEC("classifier")
 int arriving(struct __sk_buff *skb)
 {
+	struct packet packet = {};
+	struct tcphdr segment;
 	struct flow flow = {};
 	__u32 noted = 1;
 
-	if (flow_to(skb, &flow) && !bpf_map_lookup_elem(&flows, &flow))
+	if (!flow_to(skb, &packet, &flow) || is_inside(packet.source) || bpf_map_lookup_elem(&flows, &flow))
+		return TC_ACT_UNSPEC;
+	if (decides(skb, &packet, &segment))
 		bpf_map_update_elem(&flows, &flow, &noted, BPF_ANY);
 	return TC_ACT_UNSPEC;
 }
@@ -291,9 +380,13 @@ int arriving(struct __sk_buff *skb)
 SEC("classifier")
 int passing(struct __sk_buff *skb)
 {
+	struct packet packet = {};
+	struct tcphdr segment;
 	struct flow flow = {};
 
-	if (flow_to(skb, &flow))
+	if (!flow_to(skb, &packet, &flow) || !bpf_map_lookup_elem(&flows, &flow))
+		return TC_ACT_UNSPEC;
+	if (decides(skb, &packet, &segment) && (packet.protocol != IPPROTO_TCP || (segment.syn && !segment.ack)))
 		bpf_map_delete_elem(&flows, &flow);
 	return TC_ACT_UNSPEC;
 }

@@ -1,12 +1,14 @@
 //! The programs around the node's own stack, which lead into the host port what the stack would keep or send past the switch.
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, MapData};
+use aya::maps::lpm_trie::Key;
+use aya::maps::{Array, HashMap, LpmTrie, MapData};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use ipnet::IpNet;
 use sluice_tables::{Detours, Family, GATEWAY_IPV4, GATEWAY_IPV6};
 
 use crate::EbpfError;
@@ -17,6 +19,9 @@ const LOOPBACK: &str = "lo";
 
 /// The programs of the object.
 const PROGRAMS: [&str; 4] = ["loopback", "arriving", "passing", "leaving"];
+
+/// As in `detour.bpf.c`, less the gateway's two. Of a client in a network beyond those a flow is noted that nobody needs.
+const MAX_INSIDE: usize = 1024 - 2;
 
 /// Kinds of places, as in `detour.bpf.c`.
 mod kind {
@@ -32,6 +37,9 @@ const NODE_PORTS: u32 = 1;
 /// `struct place` of `detour.bpf.c`: address, port in host byte order, protocol, kind.
 type Place = [u8; 20];
 
+/// `struct flow` of `detour.bpf.c`: client and node, their ports in network byte order, protocol, padding.
+type Flow = [u8; 40];
+
 /// The programs on the loopback device, on the host port and, where there is one, on the uplink. They lead nothing astray until
 /// [`Detour::follow`], and are gone when this value is dropped or the process ends.
 pub struct Detour {
@@ -43,6 +51,9 @@ struct Inner {
     _ebpf: Ebpf,
     places: HashMap<MapData, Place, u32>,
     present: BTreeMap<Place, u32>,
+    flows: HashMap<MapData, Flow, u32>,
+    inside: LpmTrie<MapData, [u8; 16], u32>,
+    networks: BTreeSet<IpNet>,
 }
 
 impl std::fmt::Debug for Detour {
@@ -63,6 +74,8 @@ impl Detour {
         let mut map =
             |name: &str| ebpf.take_map(name).ok_or_else(|| EbpfError::Load(format!("the object lacks the map {name}")));
         let places = HashMap::try_from(map("places")?).map_err(load_error)?;
+        let flows = HashMap::try_from(map("flows")?).map_err(load_error)?;
+        let inside = LpmTrie::try_from(map("inside")?).map_err(load_error)?;
         let mut target: Array<MapData, [u8; 24]> = Array::try_from(map("target")?).map_err(load_error)?;
         // `struct target`: device, addresses of the gateway.
         let mut value = [0; 24];
@@ -79,16 +92,32 @@ impl Detour {
             put(&mut ebpf, "passing", uplink, TcAttachType::Ingress)?;
             put(&mut ebpf, "leaving", uplink, TcAttachType::Egress)?;
         }
-        Ok(Detour { inner: Mutex::new(Inner { _ebpf: ebpf, places, present: BTreeMap::new() }) })
+        let mut inner =
+            Inner { _ebpf: ebpf, places, present: BTreeMap::new(), flows, inside, networks: BTreeSet::new() };
+        inner.surround(&[])?;
+        Ok(Detour { inner: Mutex::new(inner) })
     }
 
     /// Leads what `detours` say from now on, and nothing else: [`sluice_tables::Tables::detours`] of a generation that has just
-    /// been published. Only what differs from the last time is touched; what is no longer said goes first.
+    /// been published, of a node that has `pod_cidrs`. Only what differs from the last time is touched; what is no longer said
+    /// goes first.
     ///
     /// # Errors
     /// [`EbpfError::Claim`], the first of them. All else is in force; the same call tries the rest again.
-    pub fn follow(&self, detours: &Detours) -> Result<(), EbpfError> {
-        self.inner().apply(&places(detours))
+    pub fn follow(&self, detours: &Detours, pod_cidrs: &[IpNet]) -> Result<(), EbpfError> {
+        let mut inner = self.inner();
+        let surrounded = inner.surround(pod_cidrs);
+        inner.apply(&places(detours)).and(surrounded)
+    }
+
+    /// Notes that `client` speaks with the endpoint `node` of this node by way of the switch, as the program does that sees its
+    /// packets. What has spoken longest ago is forgotten for it when there are too many.
+    ///
+    /// # Errors
+    /// [`EbpfError::Map`]
+    pub fn note(&self, client: SocketAddr, node: SocketAddr, protocol: u8) -> Result<(), EbpfError> {
+        let noted = self.inner().flows.insert(flow(client, node, protocol), 1, 0);
+        noted.map_err(|source| EbpfError::Map { map: "flows", source: Box::new(source) })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -97,6 +126,22 @@ impl Detour {
 }
 
 impl Inner {
+    /// Has the gateway and the node's pods not noted: the node's routes lead there by the host port.
+    fn surround(&mut self, pod_cidrs: &[IpNet]) -> Result<(), EbpfError> {
+        let failed = |source| EbpfError::Map { map: "inside", source: Box::new(source) };
+        let gateway = [IpAddr::from(GATEWAY_IPV4).into(), IpAddr::from(GATEWAY_IPV6).into()];
+        let wanted: BTreeSet<IpNet> = pod_cidrs.iter().take(MAX_INSIDE).copied().chain(gateway).collect();
+        for net in self.networks.difference(&wanted).copied().collect::<Vec<_>>() {
+            self.inside.remove(&prefix(net)).map_err(failed)?;
+            self.networks.remove(&net);
+        }
+        for net in wanted.difference(&self.networks).copied().collect::<Vec<_>>() {
+            self.inside.insert(&prefix(net), 0, 0).map_err(failed)?;
+            self.networks.insert(net);
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, wanted: &BTreeMap<Place, u32>) -> Result<(), EbpfError> {
         let mut result = Ok(());
         let gone: Vec<Place> = self.present.keys().filter(|place| !wanted.contains_key(*place)).copied().collect();
@@ -166,13 +211,31 @@ fn places(detours: &Detours) -> BTreeMap<Place, u32> {
     places
 }
 
+fn prefix(net: IpNet) -> Key<[u8; 16]> {
+    let length = u32::from(net.prefix_len());
+    Key::new(if net.addr().is_ipv4() { 96 + length } else { length }, mapped(net.network()))
+}
+
+fn flow(client: SocketAddr, node: SocketAddr, protocol: u8) -> Flow {
+    let mut flow = [0; 40];
+    flow[..16].copy_from_slice(&mapped(client.ip()));
+    flow[16..32].copy_from_slice(&mapped(node.ip()));
+    flow[32..34].copy_from_slice(&client.port().to_be_bytes());
+    flow[34..36].copy_from_slice(&node.port().to_be_bytes());
+    flow[36] = protocol;
+    flow
+}
+
+fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
 fn place(kind: u8, address: IpAddr, protocol: u8, port: u16) -> Place {
     let mut place = [0; 20];
-    let mapped = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
-    };
-    place[..16].copy_from_slice(&mapped.octets());
+    place[..16].copy_from_slice(&mapped(address));
     place[16..18].copy_from_slice(&port.to_ne_bytes());
     place[18] = protocol;
     place[19] = kind;
@@ -198,6 +261,16 @@ mod tests {
         assert_eq!(places[&place(kind::ADDRESS, own, 0, 0)], NODE_PORTS);
         assert_eq!(places[&place(kind::ADDRESS, other, 0, 0)], 0, "no node ports at this one");
         assert_eq!(places.len(), 7, "two addresses, two families, two frontends, an endpoint");
+    }
+
+    #[test]
+    fn a_flow_and_a_network_are_as_the_program_reads_them() {
+        let (client, node) = (SocketAddr::from(([198, 51, 100, 7], 0x1234)), SocketAddr::from(([192, 0, 2, 1], 8080)));
+        let flow = flow(client, node, 6);
+        assert_eq!(flow[8..16], [0, 0, 0xff, 0xff, 198, 51, 100, 7]);
+        assert_eq!(flow[24..], [0, 0, 0xff, 0xff, 192, 0, 2, 1, 0x12, 0x34, 0x1f, 0x90, 6, 0, 0, 0]);
+        let net = prefix("10.244.1.0/24".parse().expect("a network"));
+        assert_eq!((net.prefix_len(), net.data()[10..].to_vec()), (120, vec![0xff, 0xff, 10, 244, 1, 0]));
     }
 
     #[test]

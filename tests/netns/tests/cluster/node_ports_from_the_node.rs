@@ -1,17 +1,23 @@
-//! NodePorts that a node's own programs ask for at the node's own addresses.
+//! NodePorts that a node's own programs ask for at the node's own addresses, and those that they answer.
 
-use std::net::IpAddr;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use serde_json::json;
 use sluice_host::{AddressSpec, Netlink};
 use sluice_lab::UPLINK;
+use sluice_packets::{Ethernet, Ip, Segment};
+use sluice_wire::MacAddr;
+use sluice_wire::tcp::flag;
 
 use crate::call::{Failed, ask, pattern};
 use crate::driver::Cluster;
 use crate::objects::{Endpoint, PORT, node_port_service, with_endpoints};
 use crate::outage::kill_agent;
+use crate::place::Place;
 use crate::server::Server;
 use crate::services::{both, serve_web};
 
@@ -139,4 +145,78 @@ fn with_the_daemon_dead_a_node_s_own_program_has_the_port_and_the_service_has_it
     by_the_service(false);
     cluster.repair();
     by_the_service(true);
+}
+
+/// A Service of policy Local whose endpoint is the node `node-a`, at a node port.
+fn keeping_clients(cluster: &Cluster, number: u8, node_port: u16) {
+    let service = node_port_service("api", number, node_port, &json!({ "externalTrafficPolicy": "Local" }));
+    cluster.apply("api", &with_endpoints(service, &[Endpoint::ready(&cluster.node("node-a"), "node-a")]));
+}
+
+/// Sends a segment with numbers of no connection, as somebody else would send it under the address of `place`.
+fn forge(place: &Place, source_port: u16, to: SocketAddr, flags: u8) {
+    let link = Ethernet::new(MacAddr([2; 6]), MacAddr([4; 6]));
+    let (ip, header, family) = match (place.like(to), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => (Ip::v4(link, from, to), 14 + 20, AddressFamily::Inet),
+        (IpAddr::V6(from), IpAddr::V6(to)) => (Ip::v6(link, from, to), 14 + 40, AddressFamily::Inet6),
+        _ => unreachable!("a place has an address of each family"),
+    };
+    let segment = Segment { flags, sequence: 77, ..Segment::data(source_port, to.port()) };
+    let segment = &ip.tcp(&segment, b"")[header..];
+    let raw = || socket(family, SockType::Raw, SockFlag::empty(), SockProtocol::Tcp);
+    let raw = UdpSocket::from(place.inside(raw).expect("a raw socket"));
+    assert_eq!(raw.send_to(segment, (to.ip(), 0)).expect("the kernel sends it"), segment.len());
+}
+
+#[test]
+fn a_packet_under_a_client_s_address_does_not_end_its_connection_to_a_node() {
+    let cluster = Cluster::up("npforged");
+    let (node, outside) = (cluster.node("node-a"), cluster.outside());
+    let _server = Server::start(&node, PORT);
+    keeping_clients(&cluster, 55, 30055);
+    for (to, direct) in node.at(30055).into_iter().zip(node.at(PORT)) {
+        outside.await_tcp(to);
+        // By the Service and past it; what is forged comes the other way.
+        for (used, other) in [(to, direct), (direct, to)] {
+            let mut connection = outside.connect(used).expect("the node listens");
+            let port = connection.answer.seen.port();
+            assert_eq!(connection.answer.seen.ip(), outside.like(to), "nobody hides the client");
+            for flags in [flag::ACK, flag::ACK | flag::PSH, flag::SYN, flag::RST | flag::ACK, flag::ACK] {
+                forge(&outside, port, other, flags);
+                for _ in 0..5 {
+                    let exchanged = connection.exchange(&[flags; 3000]);
+                    exchanged.unwrap_or_else(|error| panic!("{used}, after flags {flags:#x} to {other}: {error}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_on_the_node_may_be_the_first_to_speak_after_the_daemon_was_killed() {
+    let cluster = Cluster::up("npfirst");
+    let (node, outside) = (cluster.node("node-a"), cluster.outside());
+    let listeners = node.at(PORT).map(|at| node.inside(|| TcpListener::bind(at)).expect("the port is free"));
+    keeping_clients(&cluster, 56, 30056);
+    let connect = |to: SocketAddr| {
+        let tried = || outside.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(5))).ok();
+        sluice_netns::wait_for("the Service to be in force", tried).unwrap_or_else(|error| panic!("{to}: {error}"))
+    };
+    let pairs = node.at(30056).into_iter().zip(&listeners).map(|(to, listener)| {
+        let client = connect(to);
+        let (server, seen) = listener.accept().expect("it is connected");
+        assert_eq!(seen, client.local_addr().expect("it is connected"), "nobody hides the client");
+        (to, client, server)
+    });
+    let pairs: Vec<_> = pairs.collect();
+    kill_agent(&cluster, "node-a");
+    cluster.repair();
+    for (to, mut client, mut server) in pairs {
+        drop(connect(to));
+        server.write_all(b"first").expect("it is connected");
+        client.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket has timeouts");
+        let mut heard = [0; 5];
+        client.read_exact(&mut heard).unwrap_or_else(|error| panic!("{to}: {error}"));
+        assert_eq!(&heard, b"first", "{to}");
+    }
 }
