@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use sluice_model::{Node, PeersConfig, ServicesConfig, TunnelConfig, masquerade};
 use sluice_tables::{Choice, Encapsulation as Header, Family, Masquerade, Tunnel};
 
@@ -29,12 +30,14 @@ impl Network {
         }
     }
 
-    /// How other nodes are made peers.
-    pub(crate) fn peers(&self, node: &Node, addresses: &[IpAddr]) -> PeersConfig {
+    /// How other nodes are made peers; `addresses` are all that the node's stack has, `underlay` is what the uplink reaches without a
+    /// tunnel.
+    pub(crate) fn peers(&self, node: &Node, addresses: &[IpAddr], underlay: &[IpNet]) -> PeersConfig {
         PeersConfig {
             family: family(node),
             service_cidrs: self.service_cidrs.clone(),
             node_addresses: addresses.to_vec(),
+            underlay: underlay.to_vec(),
             tunnel: self.uplink.is_some().then(|| TunnelConfig {
                 encapsulation: self.header(),
                 port: self.tunnel_port,

@@ -300,6 +300,7 @@ impl Generations {
             let wanted = compiled::For {
                 node: &node,
                 addresses: &inner.surroundings.addresses,
+                underlay: &inner.surroundings.reached(),
                 attachments: &attachments,
                 network: &self.network,
                 seed: self.seed,

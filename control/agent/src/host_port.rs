@@ -124,9 +124,18 @@ impl HostPort {
         for net in wanted.iter().filter(|net| !present.contains(net)) {
             netlink.add_address(self.stack_end, &AddressSpec::new(*net))?;
         }
-        let routes = self.routes(&node, &own, &beyond);
+        let mut routes = self.routes(&node, &own, &beyond);
         let ours = |r: &Route| r.protocol == ROUTE_PROTOCOL && r.link == Some(self.stack_end);
         let there = netlink.routes()?;
+        routes.retain(|route| {
+            match route.gateway.and_then(|_| router_in(&there, &route.destination, self.stack_end)) {
+                Some((router, other)) => {
+                    self.note_router(&route.destination, router, other);
+                    false
+                }
+                None => true,
+            }
+        });
         for route in &routes {
             let same = |r: &&Route| r.destination == route.destination && r.table == route.table && !ours(r);
             match there.iter().find(same) {
@@ -151,6 +160,14 @@ impl HostPort {
         let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         if foreign.insert(*destination) {
             warn!(%destination, protocol = other.protocol, "the node has a route of its own to there, which stays: the node itself does not reach it through the switch");
+        }
+    }
+
+    /// The same of a network that would take the way out away.
+    fn note_router(&self, destination: &IpNet, router: IpAddr, other: &Route) {
+        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        if foreign.insert(*destination) {
+            warn!(%destination, %router, to = %other.destination, "a router of the node lies in this network, so it is not led into the switch: give pods and Services other networks");
         }
     }
 
@@ -190,6 +207,13 @@ impl HostPort {
     pub(crate) fn remove(&self, netlink: &mut Netlink) -> Result<(), Error> {
         ignore_absent(netlink.delete_link(self.switch_end))
     }
+}
+
+/// A router inside a network, and the way of others by it: into the switch with the network, nothing would find that way any more.
+fn router_in<'a>(there: &'a [Route], network: &IpNet, stack_end: LinkIndex) -> Option<(IpAddr, &'a Route)> {
+    let others = there.iter().filter(|route| route.link != Some(stack_end));
+    let mut routers = others.filter_map(|route| Some((route.gateway?, route)));
+    routers.find(|(router, _)| network.contains(router))
 }
 
 /// The stack never has to ask for the gateway: a packet that a detour leads here and that waited for the answer would be sent to the
@@ -239,5 +263,28 @@ fn ignore_absent(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(error) if error.is_absent() => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_network_with_a_router_of_the_node_in_it_is_led_into_the_switch() {
+        let by = |to: &str, gateway: Option<&str>, link: u32| Route {
+            gateway: gateway.map(|gateway| gateway.parse().expect("is an address")),
+            link: Some(LinkIndex(link)),
+            ..Route::to(to.parse().expect("is a network"))
+        };
+        let there = [
+            by("192.168.0.0/24", None, 2),
+            by("0.0.0.0/0", Some("192.168.0.254"), 2),
+            by("10.244.2.0/24", Some("169.254.1.1"), 7),
+        ];
+        let held = |network: &str| router_in(&there, &network.parse().expect("is a network"), LinkIndex(7));
+        assert_eq!(held("192.168.0.0/16").map(|(router, _)| router.to_string()).as_deref(), Some("192.168.0.254"));
+        assert!(held("10.244.3.0/24").is_none() && held("192.168.1.0/24").is_none());
+        assert!(held("169.254.0.0/16").is_none(), "our own ways are by the switch's gateway");
     }
 }

@@ -14,6 +14,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
+use ipnet::IpNet;
 use rustix::event::{PollFd, PollFlags, poll};
 use sluice_ebpf::UplinkAttachment;
 use sluice_host::{Link, LinkIndex, Monitor, Netlink, UnderlayFacts, UnderlayHop, reserved_ports};
@@ -205,8 +206,11 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
     let mut routers: Vec<IpAddr> = facts.routes.iter().filter_map(|route| router(route.hop)).collect();
     routers.sort_unstable();
     routers.dedup();
+    let mut links: Vec<IpNet> = facts.addresses.iter().map(IpNet::trunc).collect();
+    links.sort_unstable();
+    links.dedup();
     let answers_return = agent.detour.is_there();
-    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)), routers, answers_return })
+    Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)), routers, links, answers_return })
 }
 
 fn is_reachable(address: &IpAddr) -> bool {

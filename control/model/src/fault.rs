@@ -185,6 +185,28 @@ pub enum Problem {
         /// The other node.
         node: NodeName,
     },
+    /// A pod network with hosts of the network between the nodes in it.
+    #[error(
+        "{value} has {address} of node {node} in it, so hosts there would be taken for pods; give the node another"
+    )]
+    HoldsNode {
+        /// As written.
+        value: IpNet,
+        /// An address that is no pod's.
+        address: IpAddr,
+        /// The node that has it.
+        node: NodeName,
+    },
+    /// A pod network that shares addresses with the network between the nodes.
+    #[error(
+        "{value} overlaps {link}, where this node reaches hosts by its uplink that would be taken for pods; give the node another"
+    )]
+    OverlapsUnderlay {
+        /// As written.
+        value: IpNet,
+        /// The network on link, or a router.
+        link: IpNet,
+    },
     /// A field for one value says something else than the first of the field for several.
     #[error("\"{value}\" is not the first of {list} (\"{first}\"); make them equal or leave one out")]
     NotFirst {

@@ -23,6 +23,8 @@ pub struct PeersConfig {
     pub service_cidrs: Vec<IpNet>,
     /// All addresses that this node's own stack has; no other node can have them.
     pub node_addresses: Vec<IpAddr>,
+    /// What this node reaches by its uplink without a tunnel: the networks on link there, and its routers. No pod can be in them.
+    pub underlay: Vec<IpNet>,
     /// How this node tunnels, to be compared with what the others say; `None`: it is not.
     pub tunnel: Option<TunnelConfig>,
 }
@@ -55,6 +57,10 @@ pub struct Peers {
 /// A Node without podCIDRs, or without an InternalIP of the underlay's family, is no peer. What two Nodes claim is this
 /// node's if it is one of them; a network is then the wider one's, an address that of the Node whose name comes first. So
 /// what is wrong with one Node never keeps the others, or a whole generation, from serving.
+///
+/// A network that hosts between the nodes are in is nobody's: packets to them, of this node itself too, would be taken for
+/// pods'. It is known by this node's addresses, by what the uplink reaches, by the InternalIP of its own Node, or by those of two
+/// Nodes and more; with a single one of another Node it is the address that is taken to be wrong.
 pub fn compile_peers(index: &Index, node: &Node, config: &PeersConfig) -> Peers {
     compile_peers_beside(&Peers::default(), &index.faults(), index, node, config)
 }
@@ -107,6 +113,8 @@ pub(crate) fn compile_peers_beside(
 
 struct Compiler<'a> {
     service_cidrs: &'a [IpNet],
+    /// What the uplink reaches without a tunnel.
+    underlay: Disjoint<()>,
     /// Whose pods are where.
     taken: Disjoint<NodeName>,
     /// Whose each node address is.
@@ -123,9 +131,17 @@ impl<'a> Compiler<'a> {
         {
             let _ = taken.insert(*network, node.name.clone());
         }
+        // The wider first: a router on link is in the network there.
+        let mut reached = config.underlay.clone();
+        reached.sort_unstable_by_key(IpNet::prefix_len);
+        let mut underlay = Disjoint::new();
+        for network in reached {
+            let _ = underlay.insert(network, ());
+        }
         let own = node.all_addresses(&config.node_addresses);
         Compiler {
             service_cidrs: &config.service_cidrs,
+            underlay,
             taken,
             owners: own.into_iter().map(|address| (address, node.name.clone())).collect(),
             faults: Vec::new(),
@@ -140,12 +156,24 @@ impl<'a> Compiler<'a> {
             .collect();
         // The wider first, as the index tells of them.
         all.sort_by_key(|(net, _, node)| (net.network(), net.prefix_len(), &node.name));
+        let mut hosts: Vec<(IpAddr, &NodeName)> = nodes
+            .iter()
+            .flat_map(|node| node.internal_ips.iter().map(move |address| (*address, &node.name)))
+            .filter(|(address, _)| crate::node::is_reachable(*address))
+            .collect();
+        hosts.sort_unstable();
         let mut kept: BTreeMap<NodeName, Vec<(usize, IpNet)>> = BTreeMap::new();
         for (value, position, node) in all {
             let field = FieldPath::of(&["spec", "podCIDRs"]).index(position);
             let range = self.service_cidrs.iter().find(|range| range.contains(&value) || value.contains(*range));
             if let Some(&range) = range {
                 self.fault(node, field, Problem::InServiceRange { value, range });
+                continue;
+            }
+            if self.taken.overlapping(&value).is_none()
+                && let Some(problem) = self.of_hosts(value, &node.name, &hosts)
+            {
+                self.fault(node, field, problem);
                 continue;
             }
             let taken = self.taken.insert(value, node.name.clone());
@@ -159,6 +187,25 @@ impl<'a> Compiler<'a> {
             networks.into_iter().map(|(_, network)| network).collect()
         };
         kept.into_iter().map(|(name, networks)| (name, ordered(networks))).collect()
+    }
+
+    /// Why a network of `owner` is one of the hosts between the nodes, if it is: `hosts` are the InternalIPs of the other Nodes, in
+    /// order.
+    fn of_hosts(&self, value: IpNet, owner: &NodeName, hosts: &[(IpAddr, &NodeName)]) -> Option<Problem> {
+        let (first, last) = (value.network(), value.broadcast());
+        if let Some((&address, node)) = self.owners.range(first..=last).next() {
+            return Some(Problem::HoldsNode { value, address, node: node.clone() });
+        }
+        if let Some((link, ())) = self.underlay.overlapping(&value) {
+            return Some(Problem::OverlapsUnderlay { value, link });
+        }
+        let from = hosts.partition_point(|(address, _)| *address < first);
+        let to = hosts.partition_point(|(address, _)| *address <= last);
+        let inside = hosts.get(from..to)?;
+        let own = inside.iter().find(|(_, node)| *node == owner);
+        let second = || inside.iter().find(|(_, node)| inside.first().is_some_and(|(_, first)| first != node));
+        let (address, node) = own.or_else(second)?;
+        Some(Problem::HoldsNode { value, address: *address, node: (*node).clone() })
     }
 
     /// The InternalIPs that a Node gets, in the order written. Call after all networks are known.

@@ -60,7 +60,8 @@ impl Scene {
     /// Compiles, and returns what is wrong.
     fn faults(&mut self) -> Vec<String> {
         let node: Node = self.index.node(&NodeName::new("n1").expect("a name")).expect("is there").clone();
-        let peers = PeersConfig { family: Family::V4, service_cidrs: vec![], node_addresses: vec![], tunnel: None };
+        let (service_cidrs, node_addresses, underlay) = (vec![], vec![], vec![]);
+        let peers = PeersConfig { family: Family::V4, service_cidrs, node_addresses, underlay, tunnel: None };
         let (node, attachments, services) = (&node, &self.attachments[..], &ServicesConfig::default());
         self.compiler.compile(&mut self.index, &Setting { node, attachments, services, peers: &peers, seed: 7 });
         self.compiler.faults().iter().map(ToString::to_string).collect()

@@ -19,6 +19,7 @@ fn config(family: Family) -> PeersConfig {
         family,
         service_cidrs: vec!["10.96.0.0/16".parse().expect("is a network")],
         node_addresses: vec!["198.51.100.1".parse().expect("is an address")],
+        underlay: vec!["192.0.2.0/24".parse().expect("is a network"), "203.0.113.9/32".parse().expect("is a network")],
         tunnel: Some(TunnelConfig { encapsulation: Encapsulation::Vxlan, port: 4789, vni: 1 }),
     }
 }
@@ -137,6 +138,37 @@ fn an_address_among_pods_is_told_and_not_taken() {
     let peers = peers(Family::V4, [n2(), node("n3", &["10.1.3.0/24"], &["10.1.2.9"])]);
     assert_eq!(names(&peers), ["n2"]);
     assert!(peers.faults[0].to_string().starts_with("Node n3: status.addresses 10.1.2.9 lies in 10.1.2.0/24"));
+}
+
+#[test]
+fn a_network_with_hosts_between_the_nodes_in_it_is_told_and_nobodys() {
+    for (network, told) in [
+        ("198.51.100.0/25", "198.51.100.0/25 has 198.51.100.1 of node n1 in it"),
+        ("192.0.2.64/26", "192.0.2.64/26 overlaps 192.0.2.0/24, where this node reaches hosts by its uplink"),
+        ("192.0.0.0/16", "192.0.0.0/16 has 192.0.2.1 of node n1 in it"),
+        ("203.0.113.0/24", "203.0.113.0/24 overlaps 203.0.113.9/32"),
+        ("172.16.0.0/12", "172.16.0.0/12 has 172.30.4.1 of node n0 in it"),
+        ("172.30.4.0/24", "172.30.4.0/24 has 172.30.4.1 of node n0 in it"),
+    ] {
+        let n0 = node("n0", &[network, "10.1.9.0/24"], &["192.0.2.10", "172.30.4.1"]);
+        let n3 = node("n3", &["10.1.3.0/24"], &["172.16.3.1", "192.0.2.3"]);
+        let n4 = node("n4", &["10.1.4.0/24"], &["172.16.4.1"]);
+        let peers = peers(Family::V4, [n2(), n3, n4, n0]);
+        assert_eq!(names(&peers), ["n0", "n2", "n3", "n4"], "{network}: {:?}", peers.faults);
+        let kept: Vec<String> = peers.peers[0].pod_cidrs.iter().map(ToString::to_string).collect();
+        assert_eq!(kept, ["10.1.9.0/24"], "the rest of its networks stays");
+        assert!(fault(&peers).contains(&format!("Node n0: spec.podCIDRs[0] {told}")), "{}", fault(&peers));
+    }
+}
+
+#[test]
+fn a_network_with_two_other_nodes_in_it_keeps_neither_from_being_reached() {
+    let n3 = node("n3", &["10.1.3.0/24"], &["172.16.3.1"]);
+    let n4 = node("n4", &["10.1.4.0/24"], &["172.16.4.1"]);
+    let peers = peers(Family::V4, [n2(), n3, n4, node("n0", &["172.16.0.0/16"], &["192.0.2.10"])]);
+    assert_eq!(names(&peers), ["n0", "n2", "n3", "n4"]);
+    assert!(peers.peers[0].pod_cidrs.is_empty());
+    assert!(fault(&peers).starts_with("Node n0: spec.podCIDRs[0] 172.16.0.0/16 has 172.16.4.1 of node n4 in it"));
 }
 
 fn annotated(name: &str, byte: u8, annotations: Value) -> Object {

@@ -41,7 +41,13 @@ fn generation(index: &Index, node: &Node) {
     let peers = compile_peers(
         index,
         node,
-        &PeersConfig { family: Family::V4, service_cidrs: vec![], node_addresses: vec![], tunnel: None },
+        &PeersConfig {
+            family: Family::V4,
+            service_cidrs: vec![],
+            node_addresses: vec![],
+            underlay: vec![],
+            tunnel: None,
+        },
     );
     let policies = compile_policies(index, &node.name, &[], 0);
     for fault in service_faults.iter().chain(&peers.faults).chain(&policies.faults) {

@@ -65,8 +65,8 @@ impl Road {
     /// Makes a generation of what was applied.
     pub(super) fn publish(&mut self) -> Result<()> {
         let config = ServicesConfig::default();
-        let peers =
-            PeersConfig { family: Family::V4, service_cidrs: Vec::new(), node_addresses: Vec::new(), tunnel: None };
+        let (service_cidrs, node_addresses, underlay) = (Vec::new(), Vec::new(), Vec::new());
+        let peers = PeersConfig { family: Family::V4, service_cidrs, node_addresses, underlay, tunnel: None };
         let (node, attachments) = (&self.node, &self.attachments[..]);
         let setting = Setting { node, attachments, services: &config, peers: &peers, seed: SEED };
         self.compiler.compile(&mut self.index, &setting);

@@ -32,15 +32,24 @@ impl Generations {
         let inner = self.lock();
         let Some(compiled) = inner.compilation.compiled() else { return Vec::new() };
         let own = inner.node.all_addresses(&inner.surroundings.addresses);
-        // Another node serves the Service at its own address itself, and is more than that to this one; and so is a router.
+        // Another node serves the Service at its own address itself, and is more than that to this one; and so is a router. A Node is
+        // one whether or not it can be a peer.
         let peers = compiled.peers().iter().flat_map(|peer| peer.addresses.iter().copied());
-        let others: BTreeSet<IpAddr> = peers.chain(inner.surroundings.routers.iter().copied()).collect();
+        let nodes = inner.objects.index().into_iter().flat_map(|index| index.nodes());
+        let nodes = nodes.flat_map(|node| node.internal_ips.iter().copied());
+        let others: BTreeSet<IpAddr> = peers.chain(nodes).chain(inner.surroundings.routers.iter().copied()).collect();
         let mut networks = compiled.services().service_cidrs().to_vec();
         let frontends = compiled.services().frontends().map(|(key, ..)| key.address);
         networks
             .extend(frontends.filter(|address| !own.contains(address) && !others.contains(address)).map(IpNet::from));
         if !inner.surroundings.uplinks.is_empty() && self.network.encapsulation != Encapsulation::None {
-            networks.extend(compiled.peers().iter().flat_map(|peer| peer.pod_cidrs.iter().copied()));
+            // Whatever objects say, no way to a host between the nodes leads into the switch.
+            let holds =
+                |net: &IpNet, hosts: &BTreeSet<IpAddr>| hosts.range(net.network()..=net.broadcast()).next().is_some();
+            let reached =
+                |net: &IpNet| inner.surroundings.links.iter().any(|link| link.contains(net) || net.contains(link));
+            let pods = compiled.peers().iter().flat_map(|peer| peer.pod_cidrs.iter().copied());
+            networks.extend(pods.filter(|net| !holds(net, &own) && !holds(net, &others) && !reached(net)));
         }
         IpNet::aggregate(&networks)
     }

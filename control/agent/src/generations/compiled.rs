@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use sluice_model::{Attachment, Compiler, Index, Node, Setting};
 
 use crate::config::Network;
@@ -19,6 +20,8 @@ pub(super) struct For<'a> {
     pub(super) node: &'a Node,
     /// All addresses of the node's stack.
     pub(super) addresses: &'a [IpAddr],
+    /// What the uplink reaches without a tunnel.
+    pub(super) underlay: &'a [IpNet],
     pub(super) attachments: &'a [Attachment],
     pub(super) network: &'a Network,
     /// Seeds the hash maps.
@@ -33,9 +36,9 @@ impl Compilation {
 
     /// Compiles what has changed.
     pub(super) fn compile(&mut self, index: &mut Index, wanted: &For<'_>) {
-        let For { node, addresses, attachments, network, seed } = *wanted;
+        let For { node, addresses, underlay, attachments, network, seed } = *wanted;
         let services = &network.services(addresses);
-        let peers = &network.peers(node, addresses);
+        let peers = &network.peers(node, addresses, underlay);
         self.compiler.compile(index, &Setting { node, attachments, services, peers, seed });
         self.made = true;
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use sluice_model::UplinkPort;
 use sluice_tables::Underlay;
 
@@ -17,17 +18,25 @@ pub(crate) struct Surroundings {
     pub(crate) underlay: Arc<Underlay>,
     /// Routers on the uplink.
     pub(crate) routers: Vec<IpAddr>,
+    /// Networks on link at the uplink.
+    pub(crate) links: Vec<IpNet>,
     /// Whether what the node's own endpoints answer to the outside comes to the host port.
     pub(crate) answers_return: bool,
 }
 
 impl Surroundings {
+    /// What the uplink reaches without a tunnel.
+    pub(super) fn reached(&self) -> Vec<IpNet> {
+        self.links.iter().copied().chain(self.routers.iter().copied().map(IpNet::from)).collect()
+    }
+
     /// Whether they differ in neighbours of the underlay at most.
     pub(super) fn decides_as(&self, other: &Self) -> bool {
-        let Self { addresses, uplinks, underlay, routers, answers_return } = self;
+        let Self { addresses, uplinks, underlay, routers, links, answers_return } = self;
         *addresses == other.addresses
             && *uplinks == other.uplinks
             && *routers == other.routers
+            && *links == other.links
             && *answers_return == other.answers_return
             && underlay.routes_as(&other.underlay)
     }

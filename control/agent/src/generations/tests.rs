@@ -1,5 +1,6 @@
 //! Generations of a node with literal objects.
 
+use sluice_model::UplinkPort;
 use sluice_tables::UnderlayBuilder;
 
 use super::*;
@@ -174,4 +175,51 @@ fn objects_are_in_force_whole_once_the_node_is_as_they_say() {
     assert!(!generations.is_whole(), "its networks are not in force");
     generations.set_node(node);
     assert!(generations.is_whole());
+}
+
+#[test]
+fn no_network_of_hosts_between_the_nodes_is_led_into_the_switch() {
+    let keys = Keys {
+        node_name: Some("n1".into()),
+        source: SourceKeys::of_directory("/m"),
+        uplink: crate::config::UplinkKeys { device: Some("eth1".into()) },
+        ..Keys::default()
+    };
+    let around = crate::config::Surroundings { cores: vec![0], ..Default::default() };
+    let generations = Generations { network: Config::check(keys, &around).unwrap().network, ..generations() };
+    let node = |name: &str, network: &str, address: &str| {
+        let (pod_cidrs, internal_ips) = (vec![network.parse().unwrap()], vec![address.parse().unwrap()]);
+        Node { pod_cidrs, internal_ips, ..Node::named(NodeName::new(name).unwrap()) }
+    };
+    let own = node("n1", "10.1.1.0/24", "192.168.0.1");
+    let uplink =
+        UplinkPort { port: PortId(256), worker: WorkerId(0), mac: MacAddr([2; 6]), path_mtu: 1500, max_l3_len: 1500 };
+    generations.set_surroundings(Surroundings {
+        addresses: own.internal_ips.clone(),
+        uplinks: vec![uplink],
+        routers: vec!["203.0.113.254".parse().unwrap()],
+        links: vec!["192.168.0.0/16".parse().unwrap()],
+        ..Surroundings::default()
+    });
+    for node in [
+        own.clone(),
+        node("good", "10.1.2.0/24", "192.168.0.2"),
+        node("on-link", "192.168.3.0/24", "192.168.0.3"),
+        node("router", "203.0.113.0/24", "192.168.0.4"),
+        // One of the two is wrong: nobody knows which, so pods of the first are reached by pods, and the host of the second by the node.
+        node("holder", "10.1.5.0/24", "192.168.0.5"),
+        node("held", "10.1.6.0/24", "10.1.5.9"),
+    ] {
+        generations.apply(Object::Node(node), Instant::now());
+    }
+    generations.set_synced();
+    generations.set_node(own);
+    next(&generations, &[]).unwrap();
+    assert_eq!(generations.networks_beyond(), ["10.1.2.0/24".parse().unwrap()]);
+    let faults: Vec<String> = generations.faults().iter().map(ToString::to_string).collect();
+    let told = |what: &str| assert!(faults.iter().any(|fault| fault.contains(what)), "{what}: {faults:?}");
+    told("Node on-link: spec.podCIDRs[0] 192.168.3.0/24 overlaps 192.168.0.0/16");
+    told("Node router: spec.podCIDRs[0] 203.0.113.0/24 overlaps 203.0.113.254/32");
+    told("Node held: status.addresses 10.1.5.9 lies in 10.1.5.0/24");
+    assert_eq!(generations.counts().peers, 4, "all but the one without an address");
 }

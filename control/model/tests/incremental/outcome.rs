@@ -46,6 +46,7 @@ pub(crate) fn compile(
         family: Family::V4,
         service_cidrs,
         node_addresses: services.node_addresses.clone(),
+        underlay: Vec::new(),
         tunnel: None,
     };
     compiler.compile(index, &Setting { node, attachments, services: &services, peers: &peers, seed: 7 });
