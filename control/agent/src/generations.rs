@@ -107,8 +107,8 @@ impl Generations {
     pub(crate) fn new(node: NodeName, host: HostPort, shape: Shape, network: Network) -> Self {
         let inner = Inner {
             last: 0,
-            node: Node::named(node),
-            objects: InForce::default(),
+            node: Node::named(node.clone()),
+            objects: InForce::on(node),
             surroundings: Surroundings::default(),
             compilation: Compilation::default(),
             pending: Pending::default(),

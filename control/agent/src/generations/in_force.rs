@@ -2,11 +2,13 @@
 
 use std::time::SystemTime;
 
-use sluice_model::{Applied, Index, Key, Kind, Object};
+use sluice_model::{Applied, Index, Key, Kind, NodeName, Object};
 
 /// The objects that came, and those that are in force.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct InForce {
+    /// This node.
+    own: NodeName,
     /// What the source has told.
     incoming: Index,
     /// Whether that is all there is.
@@ -29,6 +31,11 @@ pub(crate) enum Standing {
 }
 
 impl InForce {
+    /// Nothing is known yet on the node of this name.
+    pub(super) fn on(own: NodeName) -> Self {
+        Self { own, incoming: Index::new(), synced: false, last_good: None, changes: 0 }
+    }
+
     /// These serve until all that there are now have come.
     pub(super) fn serve_last_good(&mut self, objects: impl IntoIterator<Item = Object>, written: SystemTime) {
         let mut index = Index::new();
@@ -44,28 +51,39 @@ impl InForce {
             return false;
         }
         self.changes += 1;
-        if self.synced {
-            self.last_good = None;
-        }
-        self.synced
+        self.take_over();
+        self.are_current()
     }
 
     /// Forgets an object. Returns whether what is in force is another than before.
     pub(super) fn delete(&mut self, key: &Key) -> bool {
         let there = self.incoming.delete(key).is_some();
         self.changes += u64::from(there);
-        there && self.synced
+        there && self.are_current()
     }
 
     /// All objects there are have been applied once. From now on they are in force; but if there are none at all, what serves
-    /// from an earlier time goes on until the first one comes: no cluster is without objects, but a directory may be
-    /// mounted late, and an API server may have lost its store.
+    /// from an earlier time goes on until the first one comes: no cluster is without objects, but a directory may be mounted
+    /// late. And an API server that has lost its store makes some by itself at once, so what serves goes on until the Node of
+    /// this node is among them, if it was before.
     pub(super) fn set_synced(&mut self) {
         self.synced = true;
         self.changes += 1;
-        if !is_empty(&self.incoming) {
+        self.take_over();
+    }
+
+    /// What came takes the place of the objects of an earlier time, if it can.
+    fn take_over(&mut self) {
+        let Some((before, _)) = &self.last_good else { return };
+        let own = before.node(&self.own).is_none() || self.incoming.node(&self.own).is_some();
+        if self.synced && own && !is_empty(&self.incoming) {
             self.last_good = None;
         }
+    }
+
+    /// Whether what came is in force.
+    fn are_current(&self) -> bool {
+        self.synced && self.last_good.is_none()
     }
 
     /// How often what came has changed: another number, other objects.
@@ -106,9 +124,13 @@ fn is_empty(index: &Index) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sluice_model::{Node, NodeName};
+    use sluice_model::Node;
 
     use super::*;
+
+    fn fresh() -> InForce {
+        InForce::on(NodeName::new("own").unwrap())
+    }
 
     fn node(name: &str) -> (NodeName, Object) {
         let name = NodeName::new(name).unwrap();
@@ -117,7 +139,7 @@ mod tests {
 
     #[test]
     fn objects_of_an_earlier_time_serve_until_all_of_now_have_come() {
-        let mut objects = InForce::default();
+        let mut objects = fresh();
         assert_eq!((objects.index(), objects.standing()), (None, Standing::Unknown));
         let ((old, old_object), (new, new_object)) = (node("old"), node("new"));
         objects.serve_last_good([old_object], SystemTime::UNIX_EPOCH);
@@ -132,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_source_without_any_object_takes_nothing_away() {
-        let mut objects = InForce::default();
+        let mut objects = fresh();
         let ((old, old_object), (new, new_object)) = (node("old"), node("new"));
         objects.serve_last_good([old_object], SystemTime::UNIX_EPOCH);
         objects.set_synced();
@@ -146,8 +168,25 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_has_lost_the_nodes_own_object_takes_nothing_away() {
+        let mut objects = fresh();
+        let ((own, own_object), (other, other_object)) = (node("own"), node("other"));
+        objects.serve_last_good([own_object.clone(), node("old").1], SystemTime::UNIX_EPOCH);
+        objects.apply(other_object);
+        objects.set_synced();
+        assert_eq!(objects.standing(), Standing::LastGood(SystemTime::UNIX_EPOCH), "a list that is whole and not ours");
+        assert!(!objects.apply(node("another").1), "nor is it with more");
+        assert!(!objects.delete(&Key::Node(other)));
+        assert!(objects.index().unwrap().node(&own).is_some());
+        assert!(objects.apply(own_object), "with the Node it is the cluster's");
+        assert_eq!((objects.standing(), objects.index().unwrap().nodes().count()), (Standing::Current, 2));
+        assert!(objects.delete(&Key::Node(own)), "from now on what is taken away is gone");
+        assert_eq!(objects.standing(), Standing::Current);
+    }
+
+    #[test]
     fn objects_of_an_earlier_time_never_take_the_place_of_those_of_now() {
-        let mut objects = InForce::default();
+        let mut objects = fresh();
         objects.set_synced();
         objects.serve_last_good([node("old").1], SystemTime::UNIX_EPOCH);
         assert_eq!(objects.standing(), Standing::Current);
