@@ -97,9 +97,11 @@ impl Agent {
                 Some(error.to_string())
             }
         };
+        match failure {
+            None => debounce.written(changes, cost),
+            Some(_) => debounce.failed(Instant::now(), cost),
+        }
         *self.last_good.failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-        // A failure is tried again at the next change.
-        debounce.written(changes, cost);
     }
 
     /// Serves the objects of an earlier time, where there are any, until those of now are known whole.

@@ -8,6 +8,8 @@ const QUIET: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(30);
 /// Writing takes at most one part in so many of the time.
 const SHARE: u32 = 50;
+/// After a failure it is tried again, however little changes.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// What of the objects' changes is written down. Changes are counted by whoever makes them.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub(super) struct Debounce {
     unwritten: Option<(Instant, Instant)>,
     /// How long the last writing took.
     cost: Duration,
+    /// Not before, after a failure.
+    not_before: Option<Instant>,
 }
 
 impl Debounce {
@@ -32,6 +36,9 @@ impl Debounce {
             self.seen = changes;
             *last = now;
         }
+        if self.not_before.is_some_and(|then| now < then) {
+            return false;
+        }
         let latest = LATEST.max(self.cost.saturating_mul(SHARE));
         now.saturating_duration_since(*last) >= QUIET || now.saturating_duration_since(*first) >= latest
     }
@@ -41,15 +48,33 @@ impl Debounce {
         changes != self.written
     }
 
+    /// Writing failed at `now`, after so long.
+    pub(super) fn failed(&mut self, now: Instant, cost: Duration) {
+        (self.cost, self.not_before) = (cost, Some(now + RETRY));
+    }
+
     /// What there was after so many changes is written, and that took so long.
     pub(super) fn written(&mut self, changes: u64, cost: Duration) {
-        *self = Self { written: changes, seen: changes, unwritten: None, cost };
+        *self = Self { written: changes, seen: changes, unwritten: None, cost, not_before: None };
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_tried_again_though_nothing_changes_and_at_the_stop() {
+        let (mut debounce, start) = (Debounce::default(), Instant::now());
+        debounce.is_due(start, 5);
+        assert!(debounce.is_due(start + QUIET, 5));
+        debounce.failed(start + QUIET, Duration::from_millis(1));
+        assert!(debounce.is_behind(5), "a stop tries it at once");
+        assert!(!debounce.is_due(start + RETRY, 5), "no disk is worn by it");
+        assert!(debounce.is_due(start + QUIET + RETRY, 5));
+        debounce.written(5, Duration::from_millis(1));
+        assert!(!debounce.is_behind(5) && !debounce.is_due(start + QUIET + RETRY * 2, 5));
+    }
 
     #[test]
     fn it_is_written_once_it_is_quiet_and_not_again_until_something_changes() {
