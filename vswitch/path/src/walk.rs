@@ -34,9 +34,9 @@ pub const STAGES: [&str; 10] =
 /// Records of the connection table that are looked at for what has expired, after so many packets.
 const SWEPT_AT_ONCE: usize = 16;
 const SWEPT_AFTER: usize = 64;
-/// The same, at once and more for each connection that the burst has made or found no room for: with less than that, what comes
-/// outruns what expires.
-const SWEPT_WITH_A_CONNECTION: usize = 4;
+/// The same, for each connection that a burst has made or found no room for: so many that what expires keeps up with what comes. Where
+/// connections come as fast as they expire, one in four of those in the table waits to be found.
+const SWEPT_WITH_A_CONNECTION: usize = 2;
 /// The same, for a worker that has nothing to do.
 const SWEPT_IDLE: usize = 256;
 
@@ -137,8 +137,13 @@ impl Path {
         }
         let wished = wished(counts).wrapping_sub(before) as usize;
         self.unswept += burst.len();
-        if wished > 0 || self.unswept >= SWEPT_AFTER {
-            self.sweep(now, SWEPT_AT_ONCE + SWEPT_WITH_A_CONNECTION * wished, counts);
+        let mut records = SWEPT_WITH_A_CONNECTION * wished;
+        if self.unswept >= SWEPT_AFTER {
+            self.unswept = 0;
+            records += SWEPT_AT_ONCE;
+        }
+        if records > 0 {
+            self.sweep(now, records, counts);
         }
         self.fragments.expire(now);
     }
@@ -167,7 +172,6 @@ impl Path {
     }
 
     fn sweep(&mut self, now: Time, records: usize, counts: &mut Counts) {
-        self.unswept = 0;
         let swept = self.shared.connections.sweep(Tick::of(now.0), records);
         counts.connections_gone += u64::from(swept.expired);
     }

@@ -14,47 +14,54 @@ pub(crate) struct Words {
     slots: Box<[u64]>,
     len: usize,
     seed: u64,
+    /// How many bits of a hash do not say where to begin: 64 less those of a slot's number.
+    shift: u32,
 }
 
 /// Into one of its size no memory is asked for.
 impl Clone for Words {
     fn clone(&self) -> Self {
-        Self { slots: self.slots.clone(), len: self.len, seed: self.seed }
+        Self { slots: self.slots.clone(), len: self.len, seed: self.seed, shift: self.shift }
     }
 
     fn clone_from(&mut self, other: &Self) {
         self.slots.clone_from(&other.slots);
         self.len = other.len;
         self.seed = other.seed;
+        self.shift = other.shift;
     }
 }
 
 impl Words {
     /// An empty map that hashes under `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { slots: Box::default(), len: 0, seed }
+        Self { slots: Box::default(), len: 0, seed, shift: 63 }
+    }
+
+    /// An empty map of so many slots: a power of two, 2 at least.
+    fn with_slots(slots: usize, seed: u64) -> Self {
+        Self { slots: vec![EMPTY; slots].into(), len: 0, seed, shift: 64 - slots.trailing_zeros() }
     }
 
     /// A map with room for `len` entries.
     pub(crate) fn with_room(len: usize, seed: u64) -> Self {
-        let mut words = Self::new(seed);
-        if len > 0 {
-            words.slots = vec![EMPTY; (len + len.div_ceil(3)).next_power_of_two()].into();
+        if len == 0 {
+            return Self::new(seed);
         }
-        words
+        Self::with_slots((len + len.div_ceil(3)).next_power_of_two(), seed)
     }
 
     /// The slot to begin at: the hash's highest bits.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "the result is below the number of slots")]
     fn home(&self, key: u32) -> usize {
         let wide = u128::from(u64::from(key) ^ self.seed) * u128::from(SPREAD);
         let hash = (wide >> 64) as u64 ^ wide as u64;
-        ((u128::from(hash) * self.slots.len() as u128) >> 64) as usize
+        (hash >> (self.shift & 63)) as usize
     }
 
     /// The value of `key`.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "the halves are taken apart")]
     pub(crate) fn get(&self, key: u32) -> Option<u32> {
         let mut at = self.home(key);
@@ -68,7 +75,7 @@ impl Words {
             if word == EMPTY {
                 return None;
             }
-            at = (at + 1) & (self.slots.len() - 1);
+            at = (at + 1) & self.slots.len().wrapping_sub(1);
         }
     }
 
@@ -95,8 +102,7 @@ impl Words {
     }
 
     fn grow(&mut self) {
-        let mut larger = Self { slots: Box::default(), len: 0, seed: self.seed };
-        larger.slots = vec![EMPTY; (self.slots.len() * 2).max(4)].into();
+        let mut larger = Self::with_slots((self.slots.len() * 2).max(4), self.seed);
         for (key, value) in self.iter() {
             larger.insert(key, value);
         }
