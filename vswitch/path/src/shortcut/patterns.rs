@@ -23,7 +23,7 @@ const SETS_V6: usize = 512;
 /// Packets after which it is asked whether patterns are worth having.
 const WINDOW: u32 = 2048;
 /// While they are not, the first of so many groups of packets makes and tries them all the same.
-const TRIED: u32 = 64;
+const TRIED: u32 = 256;
 
 /// All patterns of a worker.
 pub(crate) struct Patterns {
