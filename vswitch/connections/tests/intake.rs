@@ -5,10 +5,10 @@ mod fixture;
 
 use core::net::IpAddr;
 
-use fixture::numbered;
+use fixture::{assert_whole, find, find_reply, whole};
 use loom::sync::Arc;
 use loom::thread;
-use sluice_connections::{Action, Config, Connection, New, Opening, Owner, Segment, Table, Tick, Tuple};
+use sluice_connections::{Action, Config, New, Opening, Owner, Table, Tick, Tuple};
 
 /// Runs `scene` in every interleaving with at most `interruptions` of running threads.
 fn in_every_order(interruptions: usize, scene: impl Fn() + Send + Sync + 'static) {
@@ -16,30 +16,6 @@ fn in_every_order(interruptions: usize, scene: impl Fn() + Send + Sync + 'static
     model.preemption_bound = Some(interruptions);
     model.max_branches = 20_000;
     model.check(scene);
-}
-
-/// A connection all of whose fields are made of one number, so that a mixture shows.
-fn whole(number: u32) -> New {
-    let new = numbered(number, number);
-    New { flags: number as u16, mss: number as u16, owner: Owner(0), segment: Segment::Other, ..new }
-}
-
-fn assert_whole(found: &Connection, numbers: &[u32]) {
-    let Connection { original, reply, actions, generation, owner, flags, .. } = *found;
-    let made = |number: &u32| {
-        let new = whole(*number);
-        (original, reply, actions, generation, owner, flags)
-            == (new.original, new.reply, new.actions, new.generation, new.owner, new.flags)
-    };
-    assert!(numbers.iter().any(made), "torn: {found:?}");
-}
-
-fn find(table: &Table, new: &New) -> Option<Connection> {
-    table.find(table.hash(&new.original), &new.original)
-}
-
-fn find_reply(table: &Table, new: &New) -> Option<Connection> {
-    table.find(table.hash(&new.reply), &new.reply)
 }
 
 /// A tuple as a view is asked for it: addresses, ports, protocol.

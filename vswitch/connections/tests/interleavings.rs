@@ -5,12 +5,10 @@ mod fixture;
 
 use core::net::IpAddr;
 
-use fixture::numbered;
+use fixture::{assert_whole, find, find_reply, whole};
 use loom::sync::Arc;
 use loom::thread;
-use sluice_connections::{
-    Action, Affinity, Config, Connection, New, Owner, Refused, Segment, State, Table, Tick, Timeouts, Tuple,
-};
+use sluice_connections::{Action, Affinity, Config, New, Owner, Refused, Segment, State, Table, Tick, Timeouts, Tuple};
 
 /// Runs `scene` in every interleaving with at most `interruptions` of running threads.
 fn in_every_order(interruptions: usize, scene: impl Fn() + Send + Sync + 'static) {
@@ -24,30 +22,6 @@ fn in_every_order(interruptions: usize, scene: impl Fn() + Send + Sync + 'static
 fn table() -> Arc<Table> {
     let timeouts = Timeouts { udp_unreplied: 1, udp_replied: 1, ..Timeouts::default() };
     Arc::new(Table::new(Config { capacity: 3, pod_share: 3, owners: 1, seed: 3, timeouts }))
-}
-
-/// A connection all of whose fields are made of one number, so that a mixture shows.
-fn whole(number: u32) -> New {
-    let new = numbered(number, number);
-    New { flags: number as u16, mss: number as u16, owner: Owner(0), segment: Segment::Other, ..new }
-}
-
-fn assert_whole(found: &Connection, numbers: &[u32]) {
-    let Connection { original, reply, actions, generation, owner, flags, .. } = *found;
-    let made = |number: &u32| {
-        let new = whole(*number);
-        (original, reply, actions, generation, owner, flags)
-            == (new.original, new.reply, new.actions, new.generation, new.owner, new.flags)
-    };
-    assert!(numbers.iter().any(made), "torn: {found:?}");
-}
-
-fn find(table: &Table, new: &New) -> Option<Connection> {
-    table.find(table.hash(&new.original), &new.original)
-}
-
-fn find_reply(table: &Table, new: &New) -> Option<Connection> {
-    table.find(table.hash(&new.reply), &new.reply)
 }
 
 #[test]
