@@ -33,6 +33,8 @@ impl Answer {
 pub(crate) enum Failed {
     /// Someone said so: a TCP reset, or an ICMP error.
     Refused,
+    /// Someone had taken the TCP connection, and reset it before an answer came: a backend went in between.
+    CutOff,
     /// Nobody said anything.
     Silent,
 }
@@ -147,8 +149,9 @@ impl Place {
 fn failed(error: &io::Error) -> Failed {
     match error.kind() {
         ErrorKind::ConnectionRefused => Failed::Refused,
+        ErrorKind::ConnectionReset => Failed::CutOff,
         ErrorKind::TimedOut | ErrorKind::WouldBlock => Failed::Silent,
-        _ => panic!("neither refused nor silent: {error}"),
+        _ => panic!("neither refused, cut off nor silent: {error}"),
     }
 }
 
