@@ -32,7 +32,8 @@ impl Api {
     pub(crate) fn start(agent: &Agent, watches: kube::Status) -> anyhow::Result<Option<Self>> {
         let Source::Kubernetes(kubernetes) = &agent.config.source else { return Ok(None) };
         let access = feed::access(kubernetes)?;
-        let reporter = Reporter::start(access, agent.config.node_name.clone(), ReporterTiming::default());
+        let timing = ReporterTiming { events_per_minute: kubernetes.events_per_minute, ..ReporterTiming::default() };
+        let reporter = Reporter::start(access, agent.config.node_name.clone(), timing);
         Ok(Some(Self { watches, reporter }))
     }
 }

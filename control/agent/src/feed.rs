@@ -42,7 +42,7 @@ impl Watch {
 
 /// The way to the API, where it is the source.
 pub(crate) fn access(kubernetes: &Kubernetes) -> anyhow::Result<kube::Access> {
-    let Kubernetes { kubeconfig, context, server } = kubernetes;
+    let Kubernetes { kubeconfig, context, server, .. } = kubernetes;
     let access = match kubeconfig {
         Some(path) => kube::Access::kubeconfig(path, context.clone()),
         None => kube::Access::in_cluster(),
@@ -62,7 +62,9 @@ impl Feed {
                 (Watch::Directory(watch), None)
             }
             Source::Kubernetes(kubernetes) => {
-                let watch = kube::watch(access(kubernetes)?, kube::Timing::default());
+                let (answer, quiet) = (kubernetes.answer_timeout, kubernetes.quiet_timeout);
+                let timing = kube::Timing { answer, quiet, ..kube::Timing::default() };
+                let watch = kube::watch(access(kubernetes)?, timing);
                 let status = watch.status();
                 (Watch::Kubernetes(watch), Some(status))
             }

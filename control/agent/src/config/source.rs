@@ -3,12 +3,20 @@
 //! As in `keys.rs`, a key is a flag; `check` turns them into the checked [`Source`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::check::absolute;
+use super::check::{absolute, within};
 use super::{ConfigError, Surroundings};
+
+/// Seconds that an answer may be waited for: what a slow network needs, and no more than ten minutes.
+const ANSWER_TIMEOUT: (u64, u64) = (1, 600);
+/// Seconds that a watch may be without a word. The server sends a bookmark about once a minute.
+const QUIET_TIMEOUT: (u64, u64) = (1, 3600);
+/// Events in a minute.
+const EVENTS_PER_MINUTE: (u64, u64) = (1, 1000);
 
 /// The keys of `source`. One of its two sides is set, or none where the process is in a pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
@@ -38,6 +46,19 @@ pub struct KubernetesKeys {
     /// through a Service, as the node's Services are served by what is read there
     #[arg(long = "source-kubernetes-server", value_name = "URL")]
     pub server: Option<String>,
+    /// Seconds that the API server may take to begin an answer or to go on with it, 1 to 600 [default: 30]
+    #[arg(long = "source-kubernetes-answer-timeout", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_timeout: Option<u64>,
+    /// Seconds without a word after which a watch is begun anew, 1 to 3600; the server sends a bookmark about once a minute
+    /// [default: 90]
+    #[arg(long = "source-kubernetes-quiet-timeout", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_timeout: Option<u64>,
+    /// Events that this node makes in a minute at most, 1 to 1000 [default: 20]
+    #[arg(long = "source-kubernetes-events-per-minute", value_name = "EVENTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events_per_minute: Option<u64>,
 }
 
 /// Where the objects come from.
@@ -49,8 +70,8 @@ pub enum Source {
     Kubernetes(Kubernetes),
 }
 
-/// How the Kubernetes API is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How the Kubernetes API is reached, and how it is spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kubernetes {
     /// The kubeconfig; `None` for the service account of the pod.
     pub kubeconfig: Option<PathBuf>,
@@ -58,6 +79,25 @@ pub struct Kubernetes {
     pub context: Option<String>,
     /// The API server's URL, in place of what those say.
     pub server: Option<String>,
+    /// How long an answer is waited for.
+    pub answer_timeout: Duration,
+    /// After how long without a word a watch is begun anew.
+    pub quiet_timeout: Duration,
+    /// Events in a minute, at most.
+    pub events_per_minute: u32,
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            context: None,
+            server: None,
+            answer_timeout: Duration::from_secs(30),
+            quiet_timeout: Duration::from_secs(90),
+            events_per_minute: 20,
+        }
+    }
 }
 
 impl SourceKeys {
@@ -80,11 +120,14 @@ impl SourceKeys {
 
 impl KubernetesKeys {
     fn over(self, base: Self) -> Self {
-        let Self { kubeconfig, context, server } = self;
+        let Self { kubeconfig, context, server, answer_timeout, quiet_timeout, events_per_minute } = self;
         Self {
             kubeconfig: kubeconfig.or(base.kubeconfig),
             context: context.or(base.context),
             server: server.or(base.server),
+            answer_timeout: answer_timeout.or(base.answer_timeout),
+            quiet_timeout: quiet_timeout.or(base.quiet_timeout),
+            events_per_minute: events_per_minute.or(base.events_per_minute),
         }
     }
 }
@@ -93,10 +136,21 @@ impl From<&Source> for SourceKeys {
     fn from(source: &Source) -> Self {
         match source {
             Source::Directory(directory) => Self::of_directory(directory),
-            Source::Kubernetes(Kubernetes { kubeconfig, context, server }) => {
-                let (kubeconfig, context, server) = (kubeconfig.clone(), context.clone(), server.clone());
-                Self { directory: None, kubernetes: Some(KubernetesKeys { kubeconfig, context, server }) }
-            }
+            Source::Kubernetes(checked) => Self { directory: None, kubernetes: Some(KubernetesKeys::from(checked)) },
+        }
+    }
+}
+
+impl From<&Kubernetes> for KubernetesKeys {
+    fn from(checked: &Kubernetes) -> Self {
+        let Kubernetes { kubeconfig, context, server, answer_timeout, quiet_timeout, events_per_minute } = checked;
+        Self {
+            kubeconfig: kubeconfig.clone(),
+            context: context.clone(),
+            server: server.clone(),
+            answer_timeout: Some(answer_timeout.as_secs()),
+            quiet_timeout: Some(quiet_timeout.as_secs()),
+            events_per_minute: Some((*events_per_minute).into()),
         }
     }
 }
@@ -116,7 +170,7 @@ pub(super) fn check(keys: SourceKeys, surroundings: &Surroundings) -> Result<Sou
 }
 
 fn check_kubernetes(keys: KubernetesKeys, in_cluster: bool) -> Result<Source, ConfigError> {
-    let KubernetesKeys { kubeconfig, context, server } = keys;
+    let KubernetesKeys { kubeconfig, context, server, answer_timeout, quiet_timeout, events_per_minute } = keys;
     let set = |text: &String| !text.is_empty();
     let (context, server) = (context.filter(set), server.filter(set));
     if kubeconfig.is_none() {
@@ -129,7 +183,21 @@ fn check_kubernetes(keys: KubernetesKeys, in_cluster: bool) -> Result<Source, Co
     }
     let kubeconfig = kubeconfig.map(|path| absolute("source.kubernetes.kubeconfig", path)).transpose()?;
     let server = server.map(check_server).transpose()?;
-    Ok(Source::Kubernetes(Kubernetes { kubeconfig, context, server }))
+    let seconds = |key, seconds: Option<u64>, default: Duration, range| {
+        seconds.map_or(Ok(default), |seconds| within(key, seconds, range).map(Duration::from_secs))
+    };
+    let default = Kubernetes::default();
+    let (answer, quiet) = ("source.kubernetes.answerTimeout", "source.kubernetes.quietTimeout");
+    Ok(Source::Kubernetes(Kubernetes {
+        kubeconfig,
+        context,
+        server,
+        answer_timeout: seconds(answer, answer_timeout, default.answer_timeout, ANSWER_TIMEOUT)?,
+        quiet_timeout: seconds(quiet, quiet_timeout, default.quiet_timeout, QUIET_TIMEOUT)?,
+        events_per_minute: events_per_minute.map_or(Ok(default.events_per_minute), |events| {
+            within("source.kubernetes.eventsPerMinute", events, EVENTS_PER_MINUTE)
+        })?,
+    }))
 }
 
 fn check_server(value: String) -> Result<String, ConfigError> {

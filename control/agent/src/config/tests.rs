@@ -189,7 +189,7 @@ const KUBERNETES: &str = "source: {kubernetes: {kubeconfig: /k, context: c, serv
 fn the_kubernetes_api_is_a_source_beside_a_directory() {
     let kubernetes = |kubeconfig: &str, context: &str, server: &str| {
         let (context, server) = (Some(context.to_owned()), Some(server.to_owned()));
-        Source::Kubernetes(Kubernetes { kubeconfig: Some(kubeconfig.into()), context, server })
+        Source::Kubernetes(Kubernetes { kubeconfig: Some(kubeconfig.into()), context, server, ..Kubernetes::default() })
     };
     let of_file = kubernetes("/k", "c", "https://192.0.2.10:6443");
     assert_eq!(load(KUBERNETES, &[]).unwrap().source, of_file);
@@ -205,6 +205,22 @@ fn the_kubernetes_api_is_a_source_beside_a_directory() {
     assert_eq!(server_alone, kubernetes("/k", "c", "http://[::1]:8080"), "flags go over the file key by key");
     assert_eq!(load(WHOLE, &flags).unwrap().source, flagged, "a flag of one source takes the place of the other");
     assert_eq!(load(KUBERNETES, &["--source-directory=/n"]).unwrap().source, Source::Directory("/n".into()));
+}
+
+#[test]
+fn how_long_the_kubernetes_api_is_waited_for_is_told_in_seconds() {
+    let of = |text: &str, flags: &[&str]| match load(text, flags).unwrap().source {
+        Source::Kubernetes(Kubernetes { answer_timeout, quiet_timeout, events_per_minute, .. }) => {
+            (answer_timeout.as_secs(), quiet_timeout.as_secs(), events_per_minute)
+        }
+        Source::Directory(directory) => panic!("{directory:?}"),
+    };
+    assert_eq!(of(KUBERNETES, &[]), (30, 90, 20));
+    let text = "source: {kubernetes: {kubeconfig: /k, answerTimeout: 2, quietTimeout: 7, eventsPerMinute: 5}}";
+    assert_eq!(of(text, &[]), (2, 7, 5));
+    let flags = ["answer-timeout=3", "quiet-timeout=8", "events-per-minute=6"];
+    let flags = flags.map(|flag| format!("--source-kubernetes-{flag}"));
+    assert_eq!(of(text, &flags.each_ref().map(String::as_str)), (3, 8, 6));
 }
 
 #[test]
@@ -235,6 +251,9 @@ fn a_source_that_cannot_be_is_refused_with_key_and_remedy() {
         ("kubernetes: {context: c}", "source.kubernetes.context \"c\" is in no file"),
         ("kubernetes: {kubeconfig: /k, server: '192.0.2.10:6443'}", "\"192.0.2.10:6443\" is no URL of a server"),
         ("kubernetes: {kubeconfig: /k, server: 'ftp://a'}", "\"ftp://a\" is no URL"),
+        ("kubernetes: {kubeconfig: /k, answerTimeout: 0}", "source.kubernetes.answerTimeout 0 is outside 1 to 600"),
+        ("kubernetes: {kubeconfig: /k, quietTimeout: 3601}", "source.kubernetes.quietTimeout 3601 is outside"),
+        ("kubernetes: {kubeconfig: /k, eventsPerMinute: 0}", "source.kubernetes.eventsPerMinute 0 is outside"),
     ] {
         let refused = refused(&format!("source: {{{source}}}"));
         assert!(refused.contains(said), "{refused:?} should say {said:?}");
