@@ -16,6 +16,7 @@ mod compiled;
 mod known_rules;
 mod label_index;
 mod members;
+mod named_ports;
 mod owners;
 mod population;
 

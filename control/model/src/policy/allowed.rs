@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::members::Members;
+use super::named_ports::NamedPorts;
 use super::population::{Population, Scope, SelectionId};
 use crate::name::NamespaceName;
 use crate::network_policy::{IpBlock, PolicyPeer, PolicyPort, PolicyRule};
@@ -51,16 +52,16 @@ pub(super) struct Target {
 pub(super) enum Naming<'n> {
     /// Ingress: it is the subject, whose names these are.
     Subject(&'n BTreeMap<Name, Option<u16>>),
-    /// Egress: each pod that a peer means has its own, and these are all that have it.
-    Target(&'n mut dyn FnMut(&Name) -> Vec<Target>),
+    /// Egress: each pod that a peer means has its own.
+    Target(&'n NamedPorts),
 }
 
-/// The peers of rules that open a named port on egress.
-#[derive(Default)]
-struct Aim<'a> {
+/// The peers of rules that open a named port on egress: of the pods that have it, those that are meant.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Aim {
     anybody: bool,
     members: Members,
-    blocks: BTreeSet<&'a IpBlock>,
+    blocks: BTreeSet<IpBlock>,
 }
 
 /// What may pass in one direction.
@@ -75,8 +76,8 @@ pub(super) struct Allowed<'a> {
     pub(super) addresses: BTreeMap<IpAddr, Opening>,
     /// What was selected for it, so that it has to be gathered again when that changes.
     pub(super) selections: BTreeSet<SelectionId>,
-    /// The names that targets were asked for, likewise.
-    pub(super) names: BTreeSet<Name>,
+    /// The names of ports in it that pods all over the cluster have, likewise when a pod that is meant has another one.
+    pub(super) aims: BTreeMap<Name, Aim>,
 }
 
 impl<'a> Allowed<'a> {
@@ -84,7 +85,7 @@ impl<'a> Allowed<'a> {
     pub(super) fn by(
         population: &mut Population,
         rules: impl Iterator<Item = (&'a NamespaceName, &'a PolicyRule)>,
-        mut naming: Naming<'_>,
+        naming: Naming<'_>,
     ) -> Allowed<'a> {
         let mut allowed = Allowed {
             any: Opening::nothing(),
@@ -92,9 +93,8 @@ impl<'a> Allowed<'a> {
             blocks: BTreeMap::new(),
             addresses: BTreeMap::new(),
             selections: BTreeSet::new(),
-            names: BTreeSet::new(),
+            aims: BTreeMap::new(),
         };
-        let mut aims: BTreeMap<Name, Aim<'a>> = BTreeMap::new();
         for (namespace, rule) in rules {
             let (opening, names) = open(rule, &naming);
             let selected = allowed.selected(population, namespace, rule);
@@ -102,14 +102,11 @@ impl<'a> Allowed<'a> {
                 allowed.add(population, rule, &selected, &opening);
             }
             for name in names {
-                aims.entry(name).or_default().add(population, rule, &selected);
+                allowed.aims.entry(name).or_default().add(population, rule, &selected);
             }
         }
-        for (name, aim) in aims {
-            if let Naming::Target(targets) = &mut naming {
-                allowed.add_targets(targets(&name), name.1, &aim);
-            }
-            allowed.names.insert(name);
+        if let Naming::Target(ports) = naming {
+            allowed.add_targets(ports);
         }
         allowed
     }
@@ -139,13 +136,11 @@ impl<'a> Allowed<'a> {
         }
     }
 
-    fn add_targets(&mut self, targets: Vec<Target>, protocol: Protocol, aim: &Aim<'a>) {
-        for Target { identity, address, port } in targets {
-            let meant =
-                aim.anybody || aim.members.contains(identity) || aim.blocks.iter().any(|block| block.holds(address));
-            if meant {
-                let opening = Opening::Ranges(BTreeSet::from([(protocol, port, port)]));
-                self.addresses.entry(address).or_insert_with(Opening::nothing).widen(&opening);
+    fn add_targets(&mut self, ports: &NamedPorts) {
+        for (name, aim) in &self.aims {
+            for target in ports.targets(name).filter(|target| aim.means(target)) {
+                let opening = Opening::Ranges(BTreeSet::from([(name.1, target.port, target.port)]));
+                self.addresses.entry(target.address).or_insert_with(Opening::nothing).widen(&opening);
             }
         }
     }
@@ -179,11 +174,17 @@ impl<'a> Allowed<'a> {
     }
 }
 
-impl<'a> Aim<'a> {
-    fn add(&mut self, population: &Population, rule: &'a PolicyRule, selected: &[SelectionId]) {
+impl Aim {
+    /// Whether rules have anything to do with a pod's port of the name.
+    pub(super) fn means(&self, target: &Target) -> bool {
+        let Target { identity, address, .. } = *target;
+        self.anybody || self.members.contains(identity) || self.blocks.iter().any(|block| block.holds(address))
+    }
+
+    fn add(&mut self, population: &Population, rule: &PolicyRule, selected: &[SelectionId]) {
         self.anybody |= rule.peers.is_empty();
         selected.iter().filter_map(|id| population.members(*id)).for_each(|members| self.members.unite(members));
-        self.blocks.extend(blocks(rule));
+        self.blocks.extend(blocks(rule).cloned());
     }
 }
 

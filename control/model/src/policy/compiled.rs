@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use sluice_tables::{Identities, Identity, PodPolicy, PortId, Rules, RulesBuilder};
 
-use super::allowed::{Allowed, Name, Naming, Target};
+use super::allowed::{Allowed, Name, Naming};
 use super::known_rules::{Key, KnownRules, Side};
+use super::named_ports::NamedPorts;
 use super::owners::{Owners, is_meant, pod_of};
 use super::population::Population;
 use crate::attachment::Attachment;
@@ -20,7 +21,7 @@ use crate::index::{Changes, Index};
 use crate::name::{NamespaceName, NetworkPolicyName, NodeName, PodName};
 use crate::network_policy::{NetworkPolicy, PolicyPort, PolicyRule};
 use crate::object::Labels;
-use crate::pod::Pod;
+use crate::pod::{Pod, PodPort};
 use crate::spare::Spare;
 
 /// What the policies mean for one node, and what they were made of.
@@ -31,6 +32,7 @@ pub(crate) struct CompiledPolicies {
     owners: Owners,
     /// Pods that policies can mean.
     pods: BTreeMap<PodName, Known>,
+    named_ports: NamedPorts,
     identities: Arc<Identities>,
     spare: Spare<Identities>,
     versions: Versions,
@@ -98,13 +100,11 @@ impl CompiledPolicies {
             *self = CompiledPolicies { identities: Arc::new(Identities::new(seed)), ..CompiledPolicies::default() };
         }
         let attached_changed = anew || self.attachments != attachments;
-        let names = self.rules.names();
-        let mut touched = BTreeSet::new();
-        let local = self.take_pods(index, changes, anew, node, attachments, &names, &mut touched);
-        self.decide(index, &names, &mut touched);
+        let local = self.take_pods(index, changes, anew, node, attachments);
+        self.decide(index);
         let policies = self.take_policies(index, changes, anew);
         let grown = self.population.take_grown();
-        let forgotten = self.rules.forget(&grown, &touched);
+        let forgotten = self.rules.forget(&grown, &self.named_ports.take_changed());
         let concerned = |attachment: &Attachment| policies.contains(attachment.pod.namespace());
         if attached_changed || local || forgotten || attachments.iter().any(concerned) {
             self.assign(index, node, attachments, seed);
@@ -115,8 +115,8 @@ impl CompiledPolicies {
         }
     }
 
-    /// Takes the pods that changed, and whose addresses did. Returns whether one of them is of an attachment.
-    #[allow(clippy::too_many_arguments, reason = "all of one step of `update`")]
+    /// Takes the pods that changed, and whose addresses did. Returns whether one of them is of an attachment, and policies may see
+    /// another pod in it.
     fn take_pods(
         &mut self,
         index: &Index,
@@ -124,8 +124,6 @@ impl CompiledPolicies {
         anew: bool,
         node: &NodeName,
         attachments: &[Attachment],
-        names: &BTreeSet<Name>,
-        touched: &mut BTreeSet<Name>,
     ) -> bool {
         let mut pods: BTreeSet<&PodName> = changes.pods.keys().collect();
         if anew {
@@ -138,7 +136,9 @@ impl CompiledPolicies {
         if before != attachments {
             pods.extend(before.iter().chain(attachments).map(|attachment| &attachment.pod));
         }
-        let local = attachments.iter().any(|attachment| pods.contains(&attachment.pod));
+        let other =
+            |name: &PodName| changes.pods.get(name).is_some_and(|old| is_other(old.as_deref(), index.pod(name)));
+        let local = attachments.iter().any(|attachment| other(&attachment.pod));
         let known = attachments.iter().filter(|attachment| pod_of(index, node, attachment).is_some());
         let mut here: BTreeMap<&PodName, Vec<IpAddr>> = BTreeMap::new();
         known.for_each(|attachment| here.entry(&attachment.pod).or_default().extend(&attachment.addresses));
@@ -146,8 +146,6 @@ impl CompiledPolicies {
             self.owners.set_attached(index, node, attachments);
         }
         for name in pods {
-            let old = changes.pods.get(name).and_then(Option::as_deref);
-            old.into_iter().chain(index.pod(name)).for_each(|pod| touch(pod, names, touched));
             self.take_pod(index, node, name, here.get(name));
         }
         self.attachments = before;
@@ -178,19 +176,16 @@ impl CompiledPolicies {
         }
     }
 
-    /// Brings the map of identities up to date with whose the addresses are now.
-    fn decide(&mut self, index: &Index, names: &BTreeSet<Name>, touched: &mut BTreeSet<Name>) {
+    /// Brings identities and named ports up to date with whose the addresses are now.
+    fn decide(&mut self, index: &Index) {
         let mut changed = Vec::new();
-        for (address, before) in self.owners.decide(index) {
-            let owner = self.owners.owner(address);
-            if before.as_ref() != owner {
-                let pods = before.iter().chain(owner).filter_map(|pod| index.pod(pod));
-                pods.for_each(|pod| touch(pod, names, touched));
-            }
-            let identity = owner.and_then(|pod| self.pods.get(pod)).map(|known| Identity(known.identity));
+        for address in self.owners.decide(index) {
+            let owner = self.owners.owner(address).and_then(|pod| Some((self.pods.get(pod)?.identity, pod)));
+            let identity = owner.map(|(identity, _)| Identity(identity));
             if self.identities.get(address) != identity {
                 changed.push((address, identity));
             }
+            self.named_ports.set(address, owner.and_then(|(identity, pod)| Some((identity, index.pod(pod)?))));
         }
         if !changed.is_empty() {
             self.replace_identities(changed);
@@ -261,7 +256,7 @@ impl CompiledPolicies {
     }
 
     fn rules_of(&mut self, index: &Index, key: Key, seed: u64) -> Arc<Rules> {
-        let Self { population, versions, owners, pods, rules, .. } = self;
+        let Self { population, versions, named_ports, rules, .. } = self;
         rules.get(key, seed, |(side, versions_of, names)| {
             let policies = versions_of.iter().filter_map(|version| index.network_policy(versions.names.get(version)?));
             let rules = policies.flat_map(|policy| {
@@ -271,10 +266,9 @@ impl CompiledPolicies {
                 };
                 rules.iter().map(|rule| (policy.name.namespace(), rule))
             });
-            let mut having = |name: &Name| targets(index, owners, pods, name);
             let naming = match side {
                 Side::Ingress => Naming::Subject(names),
-                Side::Egress => Naming::Target(&mut having),
+                Side::Egress => Naming::Target(named_ports),
             };
             Allowed::by(population, rules, naming)
         })
@@ -318,19 +312,10 @@ fn ingress_rules(policy: &NetworkPolicy) -> &[PolicyRule] {
     policy.ingress.as_deref().unwrap_or_default()
 }
 
-/// Notes which of the names a pod has a port for.
-fn touch(pod: &Pod, names: &BTreeSet<Name>, touched: &mut BTreeSet<Name>) {
-    if !names.is_empty() {
-        let own = pod.ports.iter().map(|port| (port.name.clone(), port.protocol));
-        touched.extend(own.filter(|name| names.contains(name)));
+/// Whether policies may see another pod than before.
+fn is_other(old: Option<&Pod>, new: Option<&Pod>) -> bool {
+    fn seen(pod: &Pod) -> (&Labels, &[PodPort], &Option<NodeName>, bool) {
+        (&pod.labels, &pod.ports, &pod.node, pod.host_network)
     }
-}
-
-/// The pods that have a port of this name.
-fn targets(index: &Index, owners: &Owners, pods: &BTreeMap<PodName, Known>, name: &Name) -> Vec<Target> {
-    let target = |(address, owner): (IpAddr, &PodName)| {
-        let port = index.pod(owner)?.named_port(&name.0, name.1)?;
-        Some(Target { identity: pods.get(owner)?.identity, address, port })
-    };
-    owners.owned().filter_map(target).collect()
+    old.map(seen) != new.map(seen)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_tables::{Identity, PortRange, Ports, Rules, RulesBuilder};
 
-use super::allowed::{Allowed, Name, Opening};
+use super::allowed::{Aim, Allowed, Name, Opening, Target};
 use super::population::{Population, SelectionId};
 use crate::protocol::Protocol;
 
@@ -29,7 +29,7 @@ pub(super) struct KnownRules {
 struct Made {
     rules: Arc<Rules>,
     selections: BTreeSet<SelectionId>,
-    names: BTreeSet<Name>,
+    aims: BTreeMap<Name, Aim>,
     /// Whether they were asked for since the last sweep.
     asked: bool,
 }
@@ -46,23 +46,18 @@ impl KnownRules {
         }
         let allowed = gather(&key);
         let rules = Arc::new(rules(&allowed, seed));
-        let Allowed { selections, names, .. } = allowed;
-        self.made.insert(key, Made { rules: Arc::clone(&rules), selections, names, asked: true });
+        let Allowed { selections, aims, .. } = allowed;
+        self.made.insert(key, Made { rules: Arc::clone(&rules), selections, aims, asked: true });
         rules
     }
 
-    /// Forgets what depends on any of these. Returns whether there was such.
-    pub(super) fn forget(&mut self, selections: &BTreeSet<SelectionId>, names: &BTreeSet<Name>) -> bool {
+    /// Forgets what depends on any of these selections, or means one of these ports. Returns whether there was such.
+    pub(super) fn forget(&mut self, selections: &BTreeSet<SelectionId>, ports: &[(Arc<Name>, Target)]) -> bool {
         let before = self.made.len();
-        if !selections.is_empty() || !names.is_empty() {
-            self.made.retain(|_, made| made.selections.is_disjoint(selections) && made.names.is_disjoint(names));
+        if !selections.is_empty() || !ports.is_empty() {
+            self.made.retain(|_, made| made.selections.is_disjoint(selections) && !made.means(ports));
         }
         self.made.len() < before
-    }
-
-    /// Names that rules resolve by the pods that have them.
-    pub(super) fn names(&self) -> BTreeSet<Name> {
-        self.made.values().flat_map(|made| made.names.iter().cloned()).collect()
     }
 
     /// Forgets what was not asked for since this was called last, and what was selected for it.
@@ -76,6 +71,13 @@ impl KnownRules {
         for made in self.made.values_mut() {
             made.selections = made.selections.iter().filter_map(|id| moved.get(id).copied()).collect();
         }
+    }
+}
+
+impl Made {
+    fn means(&self, ports: &[(Arc<Name>, Target)]) -> bool {
+        let meant = |(name, target): &(Arc<Name>, Target)| self.aims.get(&**name).is_some_and(|aim| aim.means(target));
+        !self.aims.is_empty() && ports.iter().any(meant)
     }
 }
 

@@ -115,20 +115,19 @@ impl Owners {
         self.open.extend(addresses);
     }
 
-    /// Decides whose each address is that something changed about. Returns them, each with whose it was.
-    pub(super) fn decide(&mut self, index: &Index) -> Vec<(IpAddr, Option<PodName>)> {
-        let mut decided = Vec::new();
-        for address in std::mem::take(&mut self.open) {
+    /// Decides whose each address is that something changed about, and returns them.
+    pub(super) fn decide(&mut self, index: &Index) -> BTreeSet<IpAddr> {
+        let decided = std::mem::take(&mut self.open);
+        for &address in &decided {
             let (owner, faults) = self.owner_of(index, address);
             match faults.is_empty() {
                 true => drop(self.faults.remove(&address)),
                 false => drop(self.faults.insert(address, faults)),
             }
-            let before = match owner {
-                Some(owner) => self.owners.insert(address, owner),
-                None => self.owners.remove(&address),
-            };
-            decided.push((address, before));
+            match owner {
+                Some(owner) => drop(self.owners.insert(address, owner)),
+                None => drop(self.owners.remove(&address)),
+            }
         }
         decided
     }
@@ -136,11 +135,6 @@ impl Owners {
     /// Whose an address is.
     pub(super) fn owner(&self, address: IpAddr) -> Option<&PodName> {
         self.owners.get(&address)
-    }
-
-    /// Every address that is a Pod's.
-    pub(super) fn owned(&self) -> impl Iterator<Item = (IpAddr, &PodName)> {
-        self.owners.iter().map(|(address, pod)| (*address, pod))
     }
 
     /// Addresses that several say they have.

@@ -95,7 +95,7 @@ impl Pod {
         PodName::parse(self.namespace, &self.name).expect("a name")
     }
 
-    fn object(&self) -> Value {
+    pub(crate) fn object(&self) -> Value {
         let ports: Vec<Value> = self
             .ports
             .iter()
@@ -134,6 +134,15 @@ impl Cluster {
 
     /// Objects and attachments through the model. `policies`: namespace and spec of each.
     pub(crate) fn compile(&self, policies: &[(&str, Value)]) -> Compiled {
+        let index = self.index(policies);
+        let attachments = self.attachments();
+        let node = NodeName::new(HERE).expect("a name");
+        let pods = attachments.iter().map(|attachment| attachment.pod.clone()).collect();
+        Compiled { policies: compile_policies(&index, &node, &attachments, 7), pods }
+    }
+
+    /// All objects.
+    pub(crate) fn index(&self, policies: &[(&str, Value)]) -> Index {
         let mut index = Index::new();
         let mut apply = |kind, value| {
             let raw = Raw::deserialize(kind, value).expect("types are right");
@@ -155,13 +164,10 @@ impl Cluster {
             let metadata = json!({"namespace": namespace, "name": format!("policy-{position}")});
             apply(Kind::NetworkPolicy, json!({"metadata": metadata, "spec": spec}));
         }
-        let attachments = self.attachments();
-        let node = NodeName::new(HERE).expect("a name");
-        let pods = attachments.iter().map(|attachment| attachment.pod.clone()).collect();
-        Compiled { policies: compile_policies(&index, &node, &attachments, 7), pods }
+        index
     }
 
-    fn attachments(&self) -> Vec<Attachment> {
+    pub(crate) fn attachments(&self) -> Vec<Attachment> {
         let attached = self.pods.iter().enumerate().filter(|(_, pod)| !pod.attached.is_empty());
         let attachment = |(position, pod): (usize, &Pod)| Attachment {
             container: ContainerId::new("c"),

@@ -2,6 +2,7 @@
 //! from the literal objects with plain loops.
 
 mod agreement;
+mod anew;
 mod cluster;
 mod generate;
 mod identities;
