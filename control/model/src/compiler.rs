@@ -8,7 +8,7 @@ use crate::attachment::Attachment;
 use crate::fault::Fault;
 use crate::index::{Changes, Index};
 use crate::node::Node;
-use crate::peers::{Peers, PeersConfig, compile_peers_beside};
+use crate::peers::{Peers, PeersConfig, compile_peers_beside, left_over};
 use crate::policy::CompiledPolicies;
 use crate::services::{CompiledServices, HealthCheck, ServicesConfig};
 
@@ -39,6 +39,8 @@ pub struct Compiler {
     peers: Peers,
     /// What is wrong between Nodes.
     between: Vec<Fault>,
+    /// What is wrong with the addresses of attached pods.
+    left_over: Vec<Fault>,
 }
 
 /// What of a [`Setting`] makes everything another thing.
@@ -77,6 +79,7 @@ impl Compiler {
             }
             self.peers = compile_peers_beside(&self.peers, &self.between, index, node, peers);
         }
+        self.left_over = left_over(attachments, node, &self.peers.peers);
         if !same {
             let (node, services, peers) = (node.clone(), services.clone(), peers.clone());
             self.made_for = Some(MadeFor { node, services, peers, seed });
@@ -111,7 +114,8 @@ impl Compiler {
     /// What is wrong between the objects, and with their use on this node: Services first, then Nodes, then Pods.
     pub fn faults(&self) -> Vec<Fault> {
         let mut faults = self.services.faults().to_vec();
-        faults.extend(self.between.iter().chain(&self.peers.faults).chain(self.policies.faults()).cloned());
+        faults.extend(self.between.iter().chain(&self.peers.faults).chain(&self.left_over).cloned());
+        faults.extend(self.policies.faults().cloned());
         faults
     }
 }

@@ -185,6 +185,18 @@ pub enum Problem {
         /// The other node.
         node: NodeName,
     },
+    /// An address of a pod that is left over from a network which another node has now.
+    #[error(
+        "{value} lies in {network}, which is node {node}'s now, so that only this node reaches it; delete the Pod, and another one has an address of this node's"
+    )]
+    InNetworkOf {
+        /// As attached.
+        value: IpAddr,
+        /// The other node's network.
+        network: IpNet,
+        /// The other node.
+        node: Arc<str>,
+    },
     /// A pod network with hosts of the network between the nodes in it.
     #[error(
         "{value} has {address} of node {node} in it, so hosts there would be taken for pods; give the node another"

@@ -1,12 +1,13 @@
 //! Nodes to peers: the other ends of this node's tunnels and routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use sluice_tables::{Encapsulation, Family, Peer};
 
+use crate::attachment::Attachment;
 use crate::disjoint::Disjoint;
 use crate::fault::{Fault, FieldPath, Problem};
 use crate::index::Index;
@@ -56,7 +57,8 @@ pub struct Peers {
 ///
 /// A Node without podCIDRs, or without an InternalIP of the underlay's family, is no peer. What two Nodes claim is this
 /// node's if it is one of them; a network is then the wider one's, an address that of the Node whose name comes first. So
-/// what is wrong with one Node never keeps the others, or a whole generation, from serving.
+/// what is wrong with one Node never keeps the others, or a whole generation, from serving. A single address among this node's
+/// networks is that of a pod left over from other networks: it takes nothing but itself from the Node whose network it lies in now.
 ///
 /// A network that hosts between the nodes are in is nobody's: packets to them, of this node itself too, would be taken for
 /// pods'. It is known by this node's addresses, by what the uplink reaches, by the InternalIP of its own Node, or by those of two
@@ -111,12 +113,36 @@ pub(crate) fn compile_peers_beside(
     Peers { peers, faults: compiler.faults }
 }
 
+/// Pods whose addresses are left over from networks that this node does not have any more and another one has. They are reached
+/// from here, and by nobody else.
+pub(crate) fn left_over(attachments: &[Attachment], node: &Node, peers: &[Arc<Peer>]) -> Vec<Fault> {
+    let single: BTreeSet<IpAddr> = node.pod_cidrs.iter().filter(|it| is_single(it)).map(IpNet::addr).collect();
+    let mut faults = Vec::new();
+    for attachment in attachments {
+        for &value in attachment.addresses.iter().filter(|address| single.contains(address)) {
+            let mut networks = peers.iter().flat_map(|peer| peer.pod_cidrs.iter().map(move |network| (peer, *network)));
+            let Some((peer, network)) = networks.find(|(_, network)| network.contains(&value)) else { continue };
+            let problem = Problem::InNetworkOf { value, network, node: Arc::clone(&peer.name) };
+            let field = FieldPath::of(&["status", "podIPs"]);
+            faults.push(Fault { subject: Key::Pod(attachment.pod.clone()).subject(), field, problem });
+        }
+    }
+    faults
+}
+
+/// Whether a network is a single address, as none is that a Node is given.
+fn is_single(network: &IpNet) -> bool {
+    network.prefix_len() == network.max_prefix_len()
+}
+
 struct Compiler<'a> {
     service_cidrs: &'a [IpNet],
     /// What the uplink reaches without a tunnel.
     underlay: Disjoint<()>,
     /// Whose pods are where.
     taken: Disjoint<NodeName>,
+    /// Addresses of this node's pods that are left over from other networks.
+    left_over: BTreeSet<IpAddr>,
     /// Whose each node address is.
     owners: BTreeMap<IpAddr, NodeName>,
     faults: Vec<Fault>,
@@ -126,11 +152,11 @@ impl<'a> Compiler<'a> {
     fn new(index: &Index, node: &Node, config: &'a PeersConfig) -> Compiler<'a> {
         let mut taken = Disjoint::new();
         // The node's networks may be more than the object's; checked ones are disjoint.
-        for network in
-            node.pod_cidrs.iter().chain(index.node(&node.name).into_iter().flat_map(|known| &known.pod_cidrs))
-        {
+        let own = node.pod_cidrs.iter().chain(index.node(&node.name).into_iter().flat_map(|known| &known.pod_cidrs));
+        for network in own.filter(|network| !is_single(network)) {
             let _ = taken.insert(*network, node.name.clone());
         }
+        let left_over = node.pod_cidrs.iter().filter(|network| is_single(network)).map(IpNet::addr).collect();
         // The wider first: a router on link is in the network there.
         let mut reached = config.underlay.clone();
         reached.sort_unstable_by_key(IpNet::prefix_len);
@@ -143,6 +169,7 @@ impl<'a> Compiler<'a> {
             service_cidrs: &config.service_cidrs,
             underlay,
             taken,
+            left_over,
             owners: own.into_iter().map(|address| (address, node.name.clone())).collect(),
             faults: Vec::new(),
         }
@@ -208,6 +235,12 @@ impl<'a> Compiler<'a> {
         Some(Problem::HoldsNode { value, address: *address, node: (*node).clone() })
     }
 
+    /// The network of pods that an address lies in.
+    fn pods_at(&self, value: IpAddr) -> Option<IpNet> {
+        let left_over = || self.left_over.contains(&value).then(|| IpNet::from(value));
+        self.taken.holder(value).map(|(network, _)| network).or_else(left_over)
+    }
+
     /// The InternalIPs that a Node gets, in the order written. Call after all networks are known.
     fn addresses(&mut self, node: &Node) -> Vec<IpAddr> {
         let mut kept: Vec<IpAddr> = Vec::new();
@@ -215,7 +248,7 @@ impl<'a> Compiler<'a> {
             let field = FieldPath::of(&["status", "addresses"]);
             if !crate::node::is_reachable(value) {
                 self.fault(node, field, Problem::NotUnicast { value });
-            } else if let Some((network, _)) = self.taken.holder(value) {
+            } else if let Some(network) = self.pods_at(value) {
                 self.fault(node, field, Problem::InPodNetwork { value, network });
             } else if let Some(owner) = self.owners.get(&value).filter(|owner| **owner != node.name).cloned() {
                 self.fault(node, field, Problem::AddressOfNode { value, node: owner });
@@ -232,7 +265,7 @@ impl<'a> Compiler<'a> {
     fn tunnel(&mut self, node: &Node, family: Family, addresses: &mut Vec<IpAddr>) -> Option<IpAddr> {
         let value = node.tunnel_end.address(family)?;
         let field = FieldPath::of(&["metadata", "annotations"]).key("sluice.io/tunnel-address");
-        if let Some((network, _)) = self.taken.holder(value) {
+        if let Some(network) = self.pods_at(value) {
             self.fault(node, field, Problem::InPodNetwork { value, network });
             return None;
         }

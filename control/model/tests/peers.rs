@@ -2,8 +2,12 @@
 
 use serde_json::{Value, json};
 use sluice_model::raw::Raw;
-use sluice_model::{Index, Inputs, Kind, NodeName, Object, Peers, PeersConfig, TunnelConfig, compile, compile_peers};
-use sluice_tables::{Encapsulation, Family};
+use sluice_model::{
+    Attachment, Compiler, ContainerId, Index, Inputs, Kind, NodeName, Object, Peers, PeersConfig, PodName,
+    ServicesConfig, Setting, TunnelConfig, compile, compile_peers,
+};
+use sluice_tables::{Destination, District, Encapsulation, Family, PeerId, PortId, WorkerId};
+use sluice_wire::MacAddr;
 
 fn node(name: &str, networks: &[&str], addresses: &[&str]) -> Object {
     let addresses: Vec<Value> =
@@ -103,6 +107,76 @@ fn a_network_of_two_others_is_the_wider_ones_and_told_by_the_index() {
     let kept = |at: usize| peers.peers[at].pod_cidrs.len();
     assert_eq!((kept(0), kept(1)), (2, 1));
     assert!(peers.faults.is_empty(), "{:?}", peers.faults);
+}
+
+#[test]
+fn a_pod_left_over_from_other_networks_takes_nothing_but_its_address_from_the_node_that_has_them_now() {
+    let mut index = Index::new();
+    index.apply(node("n1", &["10.1.1.0/24"], &["192.0.2.1"]));
+    for other in [n2(), node("n3", &["10.1.3.0/24"], &["192.0.2.3"]), node("n4", &["10.1.4.0/24"], &["10.1.2.9"])] {
+        index.apply(other);
+    }
+    let mut own = index.node(&NodeName::new("n1").expect("is a name")).expect("is in the index").clone();
+    // As an agent has it whose pod has an address of earlier networks.
+    own.pod_cidrs.push("10.1.2.7/32".parse().expect("is a network"));
+    own.pod_cidrs.push("10.7.0.1/32".parse().expect("is a network"));
+    let attachment = |name: &str, port: u16, address: [u8; 4]| Attachment {
+        container: ContainerId::new("c"),
+        pod: PodName::parse("blue", name).expect("is a name"),
+        port: PortId(port),
+        worker: WorkerId(0),
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        addresses: vec![address.into()],
+        path_mtu: 1500,
+        max_l3_len: 1500,
+    };
+    let attachments = [
+        attachment("new", 1, [10, 1, 1, 2]),
+        attachment("old", 2, [10, 1, 2, 7]),
+        attachment("lone", 3, [10, 7, 0, 1]),
+    ];
+    let (config, services) = (config(Family::V4), ServicesConfig::default());
+    let mut compiler = Compiler::new();
+    let setting = Setting { node: &own, attachments: &attachments, services: &services, peers: &config, seed: 7 };
+    compiler.compile(&mut index, &setting);
+    let names: Vec<&str> = compiler.peers().iter().map(|peer| peer.name.as_ref()).collect();
+    assert_eq!(names, ["n2", "n3"]);
+    let kept: Vec<String> = compiler.peers()[0].pod_cidrs.iter().map(ToString::to_string).collect();
+    assert_eq!(kept, ["10.1.2.0/24", "fd00:1:2::/64"], "all that the Node has");
+    let told: Vec<String> = compiler.faults().iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].starts_with("Node n4: status.addresses 10.1.2.9 lies in 10.1.2.0/24"), "{told:?}");
+    assert!(
+        told[2].starts_with("Pod blue/old: status.podIPs 10.1.2.7 lies in 10.1.2.0/24, which is node n2's"),
+        "{told:?}"
+    );
+    let inputs = Inputs {
+        peers: compiler.peers(),
+        attachments: &attachments,
+        node_addresses: &config.node_addresses,
+        ..Inputs::new(1, 0, &own)
+    };
+    let tables = compile(&inputs).expect("what is left over fits");
+    let whose = |address: [u8; 4]| match tables.destination(address.into()) {
+        Destination::Port(port) => port.id.to_string(),
+        Destination::PeerPod(_, peer) => peer.name.to_string(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!((whose([10, 1, 2, 7]), whose([10, 1, 2, 8])), ("port 2".to_owned(), "n2".to_owned()));
+    let districts = [[10, 1, 2, 7], [10, 1, 2, 8]].map(|address| tables.district(address.into()));
+    assert_eq!(districts, [District::Pod(PortId(2)), District::PeerPod(PeerId(0))]);
+}
+
+#[test]
+fn no_node_has_the_address_of_a_pod_that_is_left_over() {
+    let mut index = Index::new();
+    index.apply(node("n1", &["10.1.1.0/24"], &["192.0.2.1"]));
+    index.apply(node("n2", &["10.1.2.0/24"], &["10.7.0.1"]));
+    let mut own = index.node(&NodeName::new("n1").expect("is a name")).expect("is in the index").clone();
+    own.pod_cidrs.push("10.7.0.1/32".parse().expect("is a network"));
+    let peers = compile_peers(&index, &own, &config(Family::V4));
+    assert!(peers.peers.is_empty());
+    assert!(peers.faults[0].to_string().starts_with("Node n2: status.addresses 10.7.0.1 lies in 10.7.0.1/32"));
 }
 
 #[test]

@@ -85,6 +85,34 @@ fn pod_cidrs_that_overlap_are_refused_and_both_nodes_named() {
 }
 
 #[test]
+fn a_single_address_that_a_pod_has_may_lie_in_a_peers_pod_cidr_and_is_the_pods() {
+    let with = |networks: &[&str]| {
+        let b = peer("b", "192.0.2.2", networks);
+        builder().pod_cidr(net("10.1.1.9/32")).pod_cidr(net("fd00:2::9/128")).peer(b)
+    };
+    let left_over = || port(3, PortKind::Pod, &["10.1.1.9", "fd00:2::9"]);
+    let tables = with(&["10.1.1.0/24", "fd00:2::/64"]).port(left_over()).build().expect("good tables");
+    for (address, owner) in [
+        ("10.1.1.9", "Pod port 3"),
+        ("10.1.1.8", "pod of b (peer 0)"),
+        ("10.1.1.10", "pod of b (peer 0)"),
+        ("fd00:2::9", "Pod port 3"),
+        ("fd00:2::8", "pod of b (peer 0)"),
+    ] {
+        assert_eq!(whose(&tables, address), owner, "{address}");
+    }
+    let district = |last| tables.district(Ipv4Addr::new(10, 1, 1, last));
+    assert_eq!(
+        [8, 9, 10].map(district),
+        [District::PeerPod(PeerId(0)), District::Pod(PortId(3)), District::PeerPod(PeerId(0))]
+    );
+    let error = refused(with(&["10.1.1.0/24"]));
+    assert!(matches!(error, TablesError::PeerPodCidrs { .. }), "nobody has it: {error}");
+    let error = refused(with(&["10.1.1.0/24", "10.1.1.8/30"]).port(left_over()));
+    assert!(matches!(error, TablesError::PeerPodCidrs { .. }), "the peer's own overlap: {error}");
+}
+
+#[test]
 fn peers_that_cannot_be_told_apart_or_reached_are_refused() {
     let with = |peers: &[Peer]| {
         peers.iter().cloned().fold(builder().tunnel(tunnel()), |builder, peer| builder.peer(Arc::new(peer)))

@@ -42,8 +42,11 @@ fn check_peer(tables: &Tables, peer: &Peer) -> Result<(), TablesError> {
 
 /// Ordered by first address, and by length where that is equal, a prefix that overlaps an earlier one lies in the last
 /// that did not: the walk needs to remember only that.
+///
+/// A single address of this node that a pod has may lie in a peer's podCIDR: the longest prefix wins.
 fn check_pod_cidrs(tables: &Tables) -> Result<(), TablesError> {
-    let own = tables.pod_cidrs.iter().map(|cidr| (*cidr, None));
+    let single = |cidr: &IpNet| cidr.prefix_len() == cidr.max_prefix_len() && tables.owner(cidr.addr()).is_some();
+    let own = tables.pod_cidrs.iter().filter(|cidr| !single(cidr)).map(|cidr| (*cidr, None));
     let theirs = tables.peers.iter().flat_map(|peer| peer.pod_cidrs.iter().map(move |cidr| (cidr.trunc(), Some(peer))));
     let mut all: Vec<(IpNet, Option<&Arc<Peer>>)> = own.chain(theirs).collect();
     all.sort_by_key(|(cidr, _)| *cidr);
