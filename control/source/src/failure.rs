@@ -74,6 +74,15 @@ pub enum Failure {
         /// Where the watch or the list was to go on.
         resource_version: String,
     },
+    /// The server does not have the Node of this node any more, so that what it lacks besides may be lost and not gone.
+    #[error(
+        "the server has no Node {node} any more, and may have lost its store: nothing is taken away until it has; put the \
+         store back, or restart kubelet so that it registers the Node"
+    )]
+    NodeGone {
+        /// The Node's name.
+        node: String,
+    },
 }
 
 /// The verbs to grant: those of a watch are needed together.

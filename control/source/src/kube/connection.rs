@@ -19,6 +19,9 @@ use crate::kube::access::{Access, AccessError, causes};
 use crate::kube::answer::Answer;
 use crate::kube::setback::{Setback, failure_of};
 
+/// Of an object its metadata alone.
+pub(crate) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+
 /// The connection is asked whether it lives after so long without a byte...
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// ...then so often...

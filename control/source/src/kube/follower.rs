@@ -14,16 +14,19 @@ use crate::kube::backoff::{Backoff, part, random};
 use crate::kube::connection::{Connection, is_not_understood};
 use crate::kube::decode::{self, Line, Page};
 use crate::kube::known::Known;
+use crate::kube::own_node::OwnNode;
 use crate::kube::resource::{Resource, resource};
 use crate::kube::setback::Setback;
 use crate::kube::status::Status;
 use crate::kube::teller::{Closed, Teller};
+use crate::kube::version::Version;
 use crate::kube::watch::Timing;
 
 /// Objects that a page of a list has; the server may give fewer.
 const PAGE: usize = 500;
-/// The same when the server forgot the first pages before the last one was read.
-const LARGE_PAGE: usize = 10_000;
+/// The same when the server forgot the first pages before the last one was read. Pods may have 30 KiB each, and a page is in memory
+/// whole.
+const LARGE_PAGE: usize = 2_000;
 /// A server that would not stream a list is asked again after this: it may have been replaced by a newer one.
 const STREAM_AGAIN: Duration = Duration::from_secs(1800);
 
@@ -48,6 +51,7 @@ pub(crate) struct Follower {
     resource: Resource,
     kind: Kind,
     connection: Arc<Connection>,
+    own: Arc<OwnNode>,
     timing: Timing,
     teller: Teller,
     known: Known,
@@ -58,12 +62,15 @@ pub(crate) struct Follower {
     /// Objects asked for in a page of a list.
     page: usize,
     backoff: Backoff,
+    /// Whether the server has forgotten where to go on, and nothing has gone well since.
+    forgot: bool,
 }
 
 impl Follower {
     pub(crate) fn new(
         kind: Kind,
         connection: Arc<Connection>,
+        own: Arc<OwnNode>,
         timing: Timing,
         events: mpsc::Sender<Event>,
         status: Status,
@@ -73,6 +80,7 @@ impl Follower {
             resource: resource(kind),
             kind,
             connection,
+            own,
             timing,
             teller: Teller::new(kind, events, status, unlisted),
             known: Known::new(),
@@ -80,6 +88,7 @@ impl Follower {
             refused_stream: None,
             page: PAGE,
             backoff: Backoff::new(timing.backoff, timing.backoff_limit),
+            forgot: false,
         }
     }
 
@@ -100,9 +109,12 @@ impl Follower {
             }
             let wait = self.backoff.after_failure(setback.retry_after, random());
             tracing::debug!(kind = %self.kind, failure = %setback.failure, ?wait, "tried again after a while");
-            if matches!(setback.failure, Failure::Gone { .. }) {
-                // A matter of course after a long break: the list makes good for it.
+            let gone = matches!(setback.failure, Failure::Gone { .. });
+            if gone {
                 self.resume = None;
+            }
+            if gone && !std::mem::replace(&mut self.forgot, true) {
+                // A matter of course after a long break: the list makes good for it. But the watch behind it must not fail so too.
                 self.teller.note_gone(setback.failure);
             } else if self.teller.failed(setback.failure).await.is_err() {
                 return;
@@ -117,6 +129,7 @@ impl Follower {
     /// A list when one is due, and a watch until it ends in order.
     async fn round(&mut self) -> Result<(), Stop> {
         if self.resume.is_none() {
+            self.check_own_node().await?;
             self.teller.lists();
             let refused_lately = self.refused_stream.is_some_and(|at| at.elapsed() < STREAM_AGAIN);
             if !refused_lately {
@@ -130,6 +143,26 @@ impl Follower {
         let answer = self.connection.get(&path).await;
         let answer = answer.map_err(|setback| setback.while_asking("watch", self.resource.name, &at))?;
         self.watch(answer, false).await
+    }
+
+    /// What a server tells anew is another's when it has lost its store: it is asked first for what it cannot lack.
+    async fn check_own_node(&mut self) -> Result<(), Stop> {
+        if !self.teller.has_listed() {
+            return Ok(());
+        }
+        match self.own.check(&self.connection).await {
+            Err(Setback { failure: Failure::NodeGone { .. }, .. }) => self.lose_own_node().await,
+            checked => Ok(checked?),
+        }
+    }
+
+    /// The own Node is gone, and whoever listens is told so; but nothing else goes.
+    async fn lose_own_node(&mut self) -> Result<(), Stop> {
+        if let (Kind::Node, Some(own)) = (self.kind, self.own.expected()) {
+            let events = self.known.forget(&own);
+            self.tell(events).await?;
+        }
+        Err(self.own.gone().into())
     }
 
     fn watch_path(&self) -> String {
@@ -165,9 +198,8 @@ impl Follower {
             let page = match self.page(&path).await {
                 Ok(page) => page,
                 Err(setback) => {
-                    if matches!(setback.failure, Failure::Gone { .. }) {
-                        self.page = LARGE_PAGE;
-                    }
+                    // Whatever else went wrong, it may be that the page was too large.
+                    self.page = if matches!(setback.failure, Failure::Gone { .. }) { LARGE_PAGE } else { PAGE };
                     return Err(setback.while_asking("list", self.resource.name, "").into());
                 }
             };
@@ -189,11 +221,13 @@ impl Follower {
 
     /// A list is complete: what it did not have goes, and the watch goes on from it.
     async fn complete(&mut self, resource_version: String) -> Result<(), Stop> {
+        if self.own.expected().is_some_and(|own| self.known.lacks(&own)) {
+            return self.lose_own_node().await;
+        }
         let events = self.known.end_list(&resource_version);
         self.tell(events).await?;
         self.page = PAGE;
         self.resume = Some(resource_version);
-        self.recovered().await?;
         self.show_progress(true);
         self.teller.synced().await.map_err(closed)
     }
@@ -221,7 +255,7 @@ impl Follower {
                     self.recovered().await?;
                 }
                 // Not even a bookmark: whether the server is still there, a new watch will tell.
-                Next::Quiet => return Ok(()),
+                Next::Quiet => return self.check_progress().await,
                 Next::End { .. } if watching.told && !watching.initial => return Ok(()),
                 Next::End { .. } if watching.settled && !watching.initial => return Ok(()),
                 Next::End { broken } => {
@@ -245,6 +279,18 @@ impl Follower {
         }
     }
 
+    /// A server whose store was put back to an earlier time may serve a watch from what it has yet to reach, and tell nothing
+    /// for as long as that takes. How far it is, any list says.
+    async fn check_progress(&mut self) -> Result<(), Stop> {
+        let page = self.page(&format!("{}?limit=1", self.resource.path)).await;
+        let page = page.map_err(|setback| setback.while_asking("list", self.resource.name, ""))?;
+        let at = self.resume.clone().unwrap_or_default();
+        if Version::new(&page.resource_version).is_before(Version::new(&at)) {
+            return Err(Failure::Gone { resource_version: at }.into());
+        }
+        Ok(())
+    }
+
     async fn take(&mut self, line: Line, watching: &mut Watching) -> Result<(), Stop> {
         let (events, at) = match line {
             Line::There(item, at) if watching.initial => (self.known.listed(item), at),
@@ -253,8 +299,9 @@ impl Follower {
             Line::Bookmark { resource_version, complete } => {
                 self.known.bookmark(&resource_version);
                 if watching.initial && complete {
-                    watching.initial = false;
-                    self.complete(resource_version.clone()).await?;
+                    (watching.initial, watching.told) = (false, true);
+                    // That the watch behind the list works is yet to be seen.
+                    return self.complete(resource_version).await;
                 }
                 (Vec::new(), resource_version)
             }
@@ -281,6 +328,7 @@ impl Follower {
 
     async fn tell(&mut self, events: Vec<Event>) -> Result<(), Stop> {
         for event in events {
+            self.own.note(&event);
             self.teller.tell(event).await.map_err(closed)?;
         }
         Ok(())
@@ -288,6 +336,7 @@ impl Follower {
 
     async fn recovered(&mut self) -> Result<(), Stop> {
         self.backoff.reset();
+        self.forgot = false;
         self.teller.recovered().await.map_err(closed)
     }
 

@@ -78,6 +78,23 @@ impl Known {
         events
     }
 
+    /// Whether a list that has been read to its end does not have an object that was told.
+    pub(crate) fn lacks(&self, key: &Key) -> bool {
+        self.objects.get(key).is_some_and(|mark| mark.list != self.list)
+    }
+
+    /// Forgets an object that the server does not have, before any list says so: when it is back it is told again.
+    pub(crate) fn forget(&mut self, key: &Key) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.faulty.remove(&key.subject()).is_some() {
+            events.push(cleared(&key.subject()));
+        }
+        if self.objects.remove(key).is_some() {
+            events.push(Event::Delete(key.clone()));
+        }
+        events
+    }
+
     /// Takes an object that a watch tells is there. An event that comes twice, or late, changes nothing.
     pub(crate) fn there(&mut self, item: Item) -> Vec<Event> {
         if self.is_late(&item) {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::kube::access::Access;
 use crate::kube::connection::{Connection, Patience};
-use crate::kube::reporter::lately::Lately;
+use crate::kube::reporter::lately::{Lately, News};
 use crate::kube::reporter::write::Writer;
 
 mod event;
@@ -142,10 +142,13 @@ impl Reporter {
         let now = Instant::now();
         let mut lately = self.lately.lock().unwrap_or_else(PoisonError::into_inner);
         for fault in faults.iter().filter(|fault| is_named(&fault.subject)) {
-            if lately.is_news(fault, now, self.repeat) && self.faults.try_send(fault.clone()).is_err() {
-                lately.forget(fault);
-                self.status.lock().unwrap_or_else(PoisonError::into_inner).events_dropped += 1;
+            match lately.news(fault, now, self.repeat) {
+                News::Told => continue,
+                News::Tell if self.faults.try_send(fault.clone()).is_ok() => continue,
+                News::Tell => lately.forget(fault),
+                News::NoRoom => {}
             }
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).events_dropped += 1;
         }
     }
 

@@ -61,7 +61,8 @@ impl Setback {
             | Failure::Access { .. }
             | Failure::Unreachable { .. }
             | Failure::Silent { .. }
-            | Failure::Garbage { .. } => true,
+            | Failure::Garbage { .. }
+            | Failure::NodeGone { .. } => true,
             // Busy or broken, but the server.
             Failure::Refused { status, .. } => status != 429 && status < 500,
             Failure::Ended { .. } | Failure::Gone { .. } => false,

@@ -37,6 +37,11 @@ impl Teller {
         self.send(event).await
     }
 
+    /// Whether a complete list has been told.
+    pub(crate) fn has_listed(&self) -> bool {
+        self.listed
+    }
+
     /// A complete list has been told. After the last kind's first one, all is.
     pub(crate) async fn synced(&mut self) -> Result<(), Closed> {
         if self.listed {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use sluice_model::NodeName;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -11,6 +12,7 @@ use crate::event::Event;
 use crate::kube::access::Access;
 use crate::kube::connection::{Connection, Patience};
 use crate::kube::follower::Follower;
+use crate::kube::own_node::OwnNode;
 use crate::kube::status::{KINDS, Status};
 
 /// Events that wait for their reader; the watches wait when there are more.
@@ -83,14 +85,28 @@ impl Watch {
 /// # Panics
 /// Outside a tokio runtime with time and I/O enabled.
 pub fn watch(access: Access, timing: Timing) -> Watch {
+    follow(access, timing, None)
+}
+
+/// The same in the name of a node. Once its Node was told, a server that does not have it any more is not believed when it tells
+/// all anew: its store may be another. The Node alone is told to be gone then.
+///
+/// # Panics
+/// Outside a tokio runtime with time and I/O enabled.
+pub fn watch_for(node: NodeName, access: Access, timing: Timing) -> Watch {
+    follow(access, timing, Some(node))
+}
+
+fn follow(access: Access, timing: Timing, own: Option<NodeName>) -> Watch {
     let (sender, events) = mpsc::channel(BACKLOG);
     let status = Status::new();
     let connection = Arc::new(Connection::new(access, Patience { connect: timing.connect, answer: timing.answer }));
+    let own = Arc::new(OwnNode::new(own));
     let unlisted = Arc::new(AtomicUsize::new(KINDS.len()));
     let mut tasks = JoinSet::new();
     for kind in KINDS {
-        let follower =
-            Follower::new(kind, Arc::clone(&connection), timing, sender.clone(), status.clone(), Arc::clone(&unlisted));
+        let (connection, own, unlisted) = (Arc::clone(&connection), Arc::clone(&own), Arc::clone(&unlisted));
+        let follower = Follower::new(kind, connection, own, timing, sender.clone(), status.clone(), unlisted);
         tasks.spawn(follower.run());
     }
     Watch { events, status, _tasks: tasks }

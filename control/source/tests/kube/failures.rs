@@ -34,10 +34,12 @@ async fn a_server_that_never_answers_is_told_and_asked_again() {
 #[tokio::test]
 async fn a_watch_on_which_not_even_bookmarks_come_is_begun_anew_without_a_fault() {
     let server = Server::start().await;
-    server.answer_pods([vec![good(), Reply::lines(&[])], vec![goes_on(); 10]].concat());
+    let how_far = Reply::json(200, pods(&[pod("a", 3)], 7, "more"));
+    server.answer_pods([vec![good(), how_far], vec![goes_on(); 10]].concat());
     let mut told = Told::with(&server, Timing { quiet: Duration::from_millis(200), ..timing() });
     told.expect(&["apply Pod default/a", "apply Pod default/later"]).await;
-    assert!(server.asked("pods")[2].path.ends_with("&resourceVersion=5"));
+    let asked = server.asked("pods");
+    assert!(asked[1].path.ends_with("/pods?limit=1") && asked[2].path.ends_with("&resourceVersion=5"), "{asked:?}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod access;
 mod certificates;
 mod failures;
+mod lost_store;
 mod reporter;
 mod server;
 mod told;

@@ -43,7 +43,11 @@ impl Told {
     }
 
     pub(crate) fn from(directory: TempDir, access: Access, timing: Timing) -> Told {
-        Told { watch: watch(access, timing), directory, synced: false }
+        Told::over(directory, watch(access, timing))
+    }
+
+    pub(crate) fn over(directory: TempDir, watch: Watch) -> Told {
+        Told { watch, directory, synced: false }
     }
 
     /// The next thing that is told, but for `synced`, which is remembered: it may come between any two others.

@@ -140,7 +140,7 @@ async fn a_list_that_the_server_forgets_between_pages_begins_anew_and_takes_noth
     let mut told = Told::of(&server);
     told.expect(&["apply Pod default/a", "apply Pod default/b"]).await;
     told.until_synced().await;
-    assert!(server.asked("pods")[3].path.contains("limit=10000"), "fewer pages, so that it fits");
+    assert!(server.asked("pods")[3].path.contains("limit=2000"), "fewer pages, so that it fits");
 }
 
 #[tokio::test]

@@ -11,6 +11,17 @@ const REMEMBERED: usize = 4096;
 /// The time for which a number of Events is allowed.
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// What is to be done about a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It is to be told.
+    Tell,
+    /// It was told not long ago.
+    Told,
+    /// More are remembered than there is room for; it is told once some of these are forgotten.
+    NoRoom,
+}
+
 /// Faults told lately.
 #[derive(Debug, Default)]
 pub(crate) struct Lately {
@@ -18,21 +29,21 @@ pub(crate) struct Lately {
 }
 
 impl Lately {
-    /// Whether a fault is to be told: not when it was told within `repeat`, nor when too many are remembered. It counts as
-    /// told from now on.
-    pub(crate) fn is_news(&mut self, fault: &ObjectFault, now: Instant, repeat: Duration) -> bool {
+    /// Whether a fault is to be told: not when it was told within `repeat`, nor when too many are remembered. If so it counts
+    /// as told from now on.
+    pub(crate) fn news(&mut self, fault: &ObjectFault, now: Instant, repeat: Duration) -> News {
         let hash = hash(fault);
         if self.told.get(&hash).is_some_and(|at| now.duration_since(*at) < repeat) {
-            return false;
+            return News::Told;
         }
         if self.told.len() >= REMEMBERED {
             self.told.retain(|_, at| now.duration_since(*at) < repeat);
         }
-        let room = self.told.len() < REMEMBERED;
-        if room {
-            self.told.insert(hash, now);
+        if self.told.len() >= REMEMBERED {
+            return News::NoRoom;
         }
-        room
+        self.told.insert(hash, now);
+        News::Tell
     }
 
     /// The fault could not be told after all.
@@ -87,20 +98,22 @@ mod tests {
     #[test]
     fn the_same_fault_is_news_again_only_after_a_while() {
         let (mut lately, start, repeat) = (Lately::default(), Instant::now(), Duration::from_secs(10));
-        assert!(lately.is_news(&fault("a"), start, repeat));
-        assert!(!lately.is_news(&fault("a"), start + Duration::from_secs(9), repeat));
-        assert!(lately.is_news(&fault("b"), start, repeat));
-        assert!(lately.is_news(&fault("a"), start + Duration::from_secs(10), repeat));
+        assert_eq!(lately.news(&fault("a"), start, repeat), News::Tell);
+        assert_eq!(lately.news(&fault("a"), start + Duration::from_secs(9), repeat), News::Told);
+        assert_eq!(lately.news(&fault("b"), start, repeat), News::Tell);
+        assert_eq!(lately.news(&fault("a"), start + Duration::from_secs(10), repeat), News::Tell);
         lately.forget(&fault("a"));
-        assert!(lately.is_news(&fault("a"), start + Duration::from_secs(11), repeat));
+        assert_eq!(lately.news(&fault("a"), start + Duration::from_secs(11), repeat), News::Tell);
     }
 
     #[test]
-    fn no_more_is_remembered_than_there_is_room_for() {
+    fn no_more_is_remembered_than_there_is_room_for_and_the_rest_is_not_taken_for_told() {
         let (mut lately, start, repeat) = (Lately::default(), Instant::now(), Duration::from_secs(10));
-        let news = (0..5000).filter(|number| lately.is_news(&fault(&number.to_string()), start, repeat)).count();
-        assert_eq!(news, REMEMBERED);
-        assert!(lately.is_news(&fault("later"), start + Duration::from_secs(10), repeat));
+        let news: Vec<News> = (0..5000).map(|number| lately.news(&fault(&number.to_string()), start, repeat)).collect();
+        assert!(news[..REMEMBERED].iter().all(|news| *news == News::Tell));
+        assert!(news[REMEMBERED..].iter().all(|news| *news == News::NoRoom));
+        assert_eq!(lately.news(&fault("0"), start, repeat), News::Told);
+        assert_eq!(lately.news(&fault("later"), start + Duration::from_secs(10), repeat), News::Tell);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::failure::Failure;
 use crate::kube::backoff::{Backoff, part, random};
-use crate::kube::connection::Connection;
+use crate::kube::connection::{Connection, METADATA};
 use crate::kube::reporter::lately::{Lately, Quota};
 use crate::kube::reporter::{NodeFacts, ObjectFault, ReporterStatus, ReporterTiming, event, node};
 use crate::kube::resource::resource;
@@ -21,8 +21,6 @@ use crate::kube::setback::Setback;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 const JSON: &str = "application/json";
-/// Of an object its metadata alone.
-const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Times that an Event is tried before it is given up.
 const TRIES: u32 = 4;
 
