@@ -12,7 +12,7 @@ PROGRAMS := -p sluiced -p sluice-cni -p sluice -p sluice-perf
 # Seconds the fuzz targets share in `make test`.
 FUZZ_SECONDS ?= 20
 
-.PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed test-e2e demo clean-lab
+.PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed test-e2e test-cluster demo clean-lab
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -38,7 +38,7 @@ test: setup ## Everything but test-e2e: unit and property tests, tests on the re
 	@$(MAKE) --no-print-directory test-unit test-kernel test-fuzz test-speed
 
 test-unit: setup ## Unit and property tests; needs no privileges.
-	cargo test --workspace --exclude sluice-netns --exclude sluice-e2e
+	cargo test --workspace --exclude sluice-netns --exclude sluice-e2e --exclude sluice-cluster
 	cargo test -p sluice-connections --features loom --test interleavings --test intake
 	cargo test -p sluice-xsk --features loom --test interleavings
 	cargo test -p sluice-tables --features loom --test interleavings
@@ -61,6 +61,15 @@ test-e2e: setup ## Tests against the real etcd and kube-apiserver, which are bui
 	@setup/e2e
 	cargo build $(PROGRAMS)
 	cargo test -p sluice-e2e -- --include-ignored --test-threads=1
+
+test-cluster: setup ## Installs Sluice on two nodes of real components, with no other network, and tests on them; builds them first. Needs root.
+	@setup/privileges make test-cluster
+	@setup/cluster
+	cargo build $(PROGRAMS)
+	@mkdir -p $(TARGET)/cluster
+	deploy/image/build --profile dev $(TARGET)/cluster/sluice.tar
+	tests/cluster/image/build $(TARGET)/cluster/tools.tar
+	cargo test -p sluice-cluster
 
 demo: setup ## Brings up pods on one node, then on two, measures between them, prints, takes all down. Needs root.
 	@setup/privileges make demo

@@ -97,7 +97,9 @@ pub(crate) fn layer(name: &str) -> Option<Layer> {
         "sluiced" => Layer::Root,
         "sluice" | "sluice-perf" => Layer::LabRoot,
         "sluice-cni" => Layer::Shim,
-        "sluice-lab" | "sluice-packets" | "sluice-world" | "sluice-netns" | "sluice-e2e" => Layer::Support,
+        "sluice-lab" | "sluice-packets" | "sluice-world" | "sluice-netns" | "sluice-e2e" | "sluice-cluster" => {
+            Layer::Support
+        }
         "xtask" => Layer::Chore,
         _ => return None,
     })

@@ -50,7 +50,7 @@ pub enum Etcd {
 pub struct ApiServerOptions {
     /// Where it keeps the objects.
     pub etcd: Etcd,
-    /// Further flags, such as `--min-request-timeout=2`.
+    /// Further flags, such as `--min-request-timeout=2`. One that is given here is not given as the tests usually do.
     pub flags: Vec<String>,
 }
 
@@ -148,6 +148,23 @@ impl ApiServer {
         let path = self.place.file(name);
         kubeconfig::write(&path, url, self.servers.certificate(), &Identity::Token(token))?;
         Ok(path)
+    }
+
+    /// Writes a kubeconfig for a user of a group, by a certificate, of the server at `url`.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made or the file not be written.
+    pub fn write_user_kubeconfig(&self, name: &str, url: &str, user: &str, group: &str) -> Result<PathBuf, E2eError> {
+        let path = self.place.file(name);
+        let certificate = self.users.client(user, group)?;
+        kubeconfig::write(&path, url, self.servers.certificate(), &Identity::Certificate(&certificate))?;
+        Ok(path)
+    }
+
+    /// One of its own files: `users.crt`, which signed its users' certificates, `tokens.key`, which signs tokens, or
+    /// `admin.ca.crt`, which signed its own certificate.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.place.file(name)
     }
 
     /// Ends the API server as a crash does; etcd stays.

@@ -24,7 +24,7 @@ const HOST: &str = "api";
 /// The name of the agents' kubeconfig.
 const KUBECONFIG: &str = "node.kubeconfig";
 /// The user that the agents are, with all that it may do.
-const RIGHTS: &str = include_str!("../../../deploy/examples/kubernetes/rbac.yaml");
+const RIGHTS: &str = include_str!("../../../deploy/manifests/rbac.yaml");
 const TOKENS: &str = "/api/v1/namespaces/kube-system/serviceaccounts/sluiced/token";
 
 /// What cluster to make.

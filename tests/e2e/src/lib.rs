@@ -26,3 +26,5 @@ pub use client::Client;
 pub use cluster::{API_V4, API_V6, Cluster, ClusterOptions, SERVICE_RANGES};
 pub use error::E2eError;
 pub use paths::path_of;
+pub use programs::built;
+pub use running::Running;

@@ -7,8 +7,11 @@ use crate::error::E2eError;
 /// The directory below cargo's target directory.
 const DIRECTORY: &str = "e2e";
 
-/// Finds a program: by its variable, else in the `e2e` directory above the running program.
-pub(crate) fn built(program: &'static str, variable: &'static str) -> Result<PathBuf, E2eError> {
+/// Finds a program that `setup/e2e` builds: by its variable, else in the `e2e` directory above the running program.
+///
+/// # Errors
+/// [`E2eError::NoProgram`] with the places looked at.
+pub fn built(program: &'static str, variable: &'static str) -> Result<PathBuf, E2eError> {
     let looked = match std::env::var_os(variable) {
         Some(path) => vec![PathBuf::from(path)],
         None => above(&std::env::current_exe().unwrap_or_default(), program),

@@ -14,14 +14,17 @@ const TAIL_LINES: usize = 25;
 
 /// A process of ours. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
     /// Starts it in a session of its own (a Ctrl-C at the terminal is not meant for it); what it prints goes to `log`.
-    pub(crate) fn start(netns: &Netns, command: &[String], log: &Path) -> Result<Self, E2eError> {
+    ///
+    /// # Errors
+    /// When the log cannot be written or the program not be started.
+    pub fn start(netns: &Netns, command: &[String], log: &Path) -> Result<Self, E2eError> {
         let open = || File::options().create(true).append(true).open(log);
         let out = open().map_err(E2eError::file(log))?;
         let errors = out.try_clone().map_err(E2eError::file(log))?;
@@ -32,24 +35,24 @@ impl Running {
     }
 
     /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
     /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         // One that has ended is a zombie until we wait for it, so the id is surely the child's.
         let _ = pid.map(|pid| kill_process(pid, signal));
     }
 
     /// The end of what it printed.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();

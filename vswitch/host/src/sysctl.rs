@@ -1,12 +1,21 @@
 //! Settings under `/proc/sys/net`, which the kernel keeps once per network namespace.
 //!
 //! Keys are written with slashes, as device names may hold dots: `net/ipv4/conf/eth0.1/rp_filter`.
+//!
+//! In a container that is not privileged `/proc/sys` is read-only. There the node's `/proc/sys/net` is mounted at
+//! `/host/proc/sys/net` (deploy/manifests/daemonset.yaml), and is used instead; which namespace's settings it shows follows the
+//! thread as well.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, ErrorKind, Failure};
 use crate::netns::{HERE, Netns};
+
+/// Where the settings are, and where a container has those of its node.
+const SETTINGS: &str = "/proc/sys";
+const OF_THE_NODE: &str = "/host/proc/sys";
 
 /// Sets `key` to `value` in the calling thread's namespace. The kernel looks up `/proc/sys/net` by the thread that
 /// opens it, so inside [`Netns::run`] this is that namespace's setting.
@@ -57,7 +66,15 @@ fn path_of(key: &str) -> Result<PathBuf, Failure> {
         )
         .into());
     }
-    Ok(Path::new("/proc/sys").join(key))
+    Ok(settings().join(key))
+}
+
+fn settings() -> &'static Path {
+    static CHOSEN: OnceLock<&Path> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let of_the_node = Path::new(OF_THE_NODE);
+        if of_the_node.join("net").is_dir() { of_the_node } else { Path::new(SETTINGS) }
+    })
 }
 
 #[cfg(test)]

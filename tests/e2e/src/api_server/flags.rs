@@ -9,10 +9,12 @@ pub(super) const KUBERNETES_SERVICE: &str = "10.96.0.1";
 /// Admission that waits for controllers which are not there, or writes to Nodes and Pods what a test did not.
 const WITHOUT: &str = "ServiceAccount,TaintNodesByCondition,DefaultTolerationSeconds,Priority";
 
+/// One of `further` takes the place of one of ours with the same name.
 pub(super) fn of(place: &Place, further: &[String]) -> Vec<String> {
     let file = |name: &str| place.file(name).to_string_lossy().into_owned();
     let advertised = place.addresses.first().map(ToString::to_string).unwrap_or_default();
-    let mut flags: Vec<String> = [
+    let replaced = |name: &str| further.iter().any(|flag| flag.split('=').next() == Some(&format!("--{name}")));
+    let ours = [
         ("etcd-servers", etcd::URL.to_owned()),
         ("bind-address", "::".to_owned()),
         ("secure-port", PORT.to_string()),
@@ -28,8 +30,7 @@ pub(super) fn of(place: &Place, further: &[String]) -> Vec<String> {
         ("disable-admission-plugins", WITHOUT.to_owned()),
         ("profiling", "false".to_owned()),
     ]
-    .map(|(flag, value)| format!("--{flag}={value}"))
-    .into();
-    flags.extend(further.iter().cloned());
-    flags
+    .into_iter();
+    let ours = ours.filter(|(name, _)| !replaced(name)).map(|(flag, value)| format!("--{flag}={value}"));
+    ours.chain(further.iter().cloned()).collect()
 }

@@ -1,0 +1,76 @@
+//! Services that real controllers feed, while their pods come and go.
+
+use serde_json::json;
+use sluice_cluster::{Cluster, NODES};
+
+use crate::Scene;
+use crate::scene::{Heard, Stage, cluster_ips, servers, service};
+
+pub(crate) const SCENES: &[Scene] = &[
+    ("a_rolling_update_under_load_fails_no_request", rolling_update),
+    ("a_node_port_answers_the_outside_on_every_node", node_port),
+];
+
+/// Servers that serve on for two seconds after they are told to end, as every application behind a Service has to.
+fn patient(namespace: &str, app: &str, replicas: u32) -> serde_json::Value {
+    let mut object = servers(namespace, app, replicas);
+    object["spec"]["strategy"] = json!({ "rollingUpdate": { "maxUnavailable": 0, "maxSurge": 2 } });
+    let pod = &mut object["spec"]["template"]["spec"];
+    pod["terminationGracePeriodSeconds"] = json!(10);
+    // During the update there are more of them, and not evenly.
+    pod["topologySpreadConstraints"][0]["whenUnsatisfiable"] = json!("ScheduleAnyway");
+    pod["containers"][0]["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": 3 } } });
+    object
+}
+
+fn rolling_update(cluster: &mut Cluster) {
+    let stage = Stage::new(cluster, "rolling");
+    stage.apply(&[
+        patient("rolling", "web", 4),
+        service("rolling", "web", "ClusterIP"),
+        servers("rolling", "client", 2),
+    ]);
+    stage.rolled_out("web");
+    stage.rolled_out("client");
+    let clients = stage.pods("client");
+    let addresses = cluster_ips(&stage, "web");
+    let pairs = clients.iter().flat_map(|client| addresses.iter().map(move |address| (client, address)));
+    let loads: Vec<_> = pairs.map(|(client, at)| (client, at, stage.counting(&client.name, "load", at, 80))).collect();
+    let before: Vec<String> = stage.pods("web").into_iter().map(|pod| pod.name).collect();
+    stage.sure(&["rollout", "restart", "deployment/web"]);
+    stage.rolled_out("web");
+    stage.until("the old pods to be gone", || {
+        let left = stage.get(&["pods", "-l", "app=web"])["items"].as_array().map_or(0, Vec::len);
+        if left == 4 { Ok(()) } else { Err(format!("{left} pods")) }
+    });
+    let after = stage.pods("web");
+    assert!(after.iter().all(|pod| !before.contains(&pod.name)), "{before:?} {after:?}");
+    for (client, address, load) in loads {
+        let (ok, failed, told) = load.stop();
+        assert!(failed == 0 && ok > 100, "from {} to {address}: {told}", client.node);
+    }
+}
+
+fn node_port(cluster: &mut Cluster) {
+    let stage = Stage::new(cluster, "doors");
+    stage.apply(&[servers("doors", "web", 2), service("doors", "web", "NodePort")]);
+    stage.rolled_out("web");
+    let port = stage.get(&["service", "web"])["spec"]["ports"][0]["nodePort"].to_string();
+    let probe = std::env::current_exe().expect("a path");
+    let probe = probe.ancestors().nth(2).expect("the target directory").join("sluice-probe");
+    let names: Vec<String> = stage.pods("web").into_iter().map(|pod| pod.name).collect();
+    for node in NODES {
+        let addresses = stage.get(&["node", node])["status"]["addresses"].clone();
+        let addresses = addresses.as_array().cloned().expect("addresses");
+        for address in addresses.iter().filter(|address| address["type"] == "InternalIP") {
+            let address = address["address"].as_str().expect("text");
+            stage.until(&format!("an answer at {address}:{port}"), || {
+                let netns = sluice_host::Netns::open_named(&cluster.outside()).map_err(|error| error.to_string())?;
+                let mut command = std::process::Command::new(&probe);
+                let output = netns.output(command.args(["ask", address, &port])).map_err(|error| error.to_string())?;
+                let heard = Heard::of(&String::from_utf8_lossy(&output.stdout));
+                if names.contains(&heard.from) { Ok(()) } else { Err(format!("{output:?}")) }
+            });
+        }
+    }
+}
