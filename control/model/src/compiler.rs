@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use sluice_tables::{Identities, Peer, PodPolicy, PortId, Services};
 
 use crate::attachment::Attachment;
@@ -66,7 +67,7 @@ impl Compiler {
         let Setting { node, attachments, services, peers, seed } = *setting;
         let before = self.made_for.as_ref();
         let same = before.is_some_and(|before| {
-            before.node == *node && before.services == *services && before.peers == *peers && before.seed == seed
+            before.node == *node && before.services.makes_services_as(services) && before.peers == *peers && before.seed == seed
         });
         let same_pods = before.is_some_and(|before| before.node.name == node.name && before.seed == seed);
         let all = Changes::all();
@@ -109,6 +110,11 @@ impl Compiler {
     /// The other nodes, by name.
     pub fn peers(&self) -> &[Arc<Peer>] {
         &self.peers.peers
+    }
+
+    /// Networks of this node that its own stack must not be led to: hosts between the nodes are in them.
+    pub fn networks_of_hosts(&self) -> &[IpNet] {
+        &self.peers.of_hosts
     }
 
     /// What is wrong between the objects, and with their use on this node: Services first, then Nodes, then Pods.

@@ -46,8 +46,11 @@ pub struct TunnelConfig {
 pub struct Peers {
     /// By name.
     pub peers: Vec<Arc<Peer>>,
-    /// Nodes that are no peers, or not with all they name, and why.
+    /// Nodes that are no peers, or not with all they name, and why; this node among them, for its networks.
     pub faults: Vec<Fault>,
+    /// This node's own networks that hosts between the nodes are in: its pods keep them, but its own stack must not be led to
+    /// them, or it would reach those hosts no more.
+    pub of_hosts: Vec<IpNet>,
 }
 
 /// Makes peers of all Nodes but this one.
@@ -62,7 +65,8 @@ pub struct Peers {
 ///
 /// A network that hosts between the nodes are in is nobody's: packets to them, of this node itself too, would be taken for
 /// pods'. It is known by this node's addresses, by what the uplink reaches, by the InternalIP of its own Node, or by those of two
-/// Nodes and more; with a single one of another Node it is the address that is taken to be wrong.
+/// Nodes and more; with a single one of another Node it is the address that is taken to be wrong. One of this node's own networks
+/// stays its pods', and is told.
 pub fn compile_peers(index: &Index, node: &Node, config: &PeersConfig) -> Peers {
     compile_peers_beside(&Peers::default(), &index.faults(), index, node, config)
 }
@@ -77,7 +81,9 @@ pub(crate) fn compile_peers_beside(
 ) -> Peers {
     let mut compiler = Compiler::new(index, node, config);
     let others: Vec<&Node> = index.nodes().filter(|other| other.name != node.name).collect();
-    let mut networks = compiler.networks(&others);
+    let hosts = hosts(&others);
+    let mut networks = compiler.networks(&others, &hosts);
+    let of_hosts = compiler.own_networks(index, node, &hosts);
     // What Nodes say of themselves in annotations takes no address from another's status.
     let mut addresses: BTreeMap<&NodeName, Vec<IpAddr>> = BTreeMap::new();
     for other in others.iter().filter(|other| !other.pod_cidrs.is_empty()) {
@@ -110,7 +116,7 @@ pub(crate) fn compile_peers_beside(
     // What is wrong between Nodes is told by the index already.
     compiler.faults.retain(|fault| !told.contains(fault));
     compiler.faults.sort_by(|one, other| one.subject.cmp(&other.subject));
-    Peers { peers, faults: compiler.faults }
+    Peers { peers, faults: compiler.faults, of_hosts }
 }
 
 /// Pods whose addresses are left over from networks that this node does not have any more and another one has. They are reached
@@ -128,6 +134,14 @@ pub(crate) fn left_over(attachments: &[Attachment], node: &Node, peers: &[Arc<Pe
         }
     }
     faults
+}
+
+/// The InternalIPs of other Nodes, in order.
+fn hosts<'n>(nodes: &[&'n Node]) -> Vec<(IpAddr, &'n NodeName)> {
+    let all = nodes.iter().flat_map(|node| node.internal_ips.iter().map(move |address| (*address, &node.name)));
+    let mut hosts: Vec<(IpAddr, &NodeName)> = all.filter(|(address, _)| crate::node::is_reachable(*address)).collect();
+    hosts.sort_unstable();
+    hosts
 }
 
 /// Whether a network is a single address, as none is that a Node is given.
@@ -176,19 +190,13 @@ impl<'a> Compiler<'a> {
     }
 
     /// The networks that each Node gets, in the order written.
-    fn networks(&mut self, nodes: &[&Node]) -> BTreeMap<NodeName, Vec<IpNet>> {
+    fn networks(&mut self, nodes: &[&Node], hosts: &[(IpAddr, &NodeName)]) -> BTreeMap<NodeName, Vec<IpNet>> {
         let mut all: Vec<(IpNet, usize, &Node)> = nodes
             .iter()
             .flat_map(|node| node.pod_cidrs.iter().enumerate().map(move |(position, net)| (*net, position, *node)))
             .collect();
         // The wider first, as the index tells of them.
         all.sort_by_key(|(net, _, node)| (net.network(), net.prefix_len(), &node.name));
-        let mut hosts: Vec<(IpAddr, &NodeName)> = nodes
-            .iter()
-            .flat_map(|node| node.internal_ips.iter().map(move |address| (*address, &node.name)))
-            .filter(|(address, _)| crate::node::is_reachable(*address))
-            .collect();
-        hosts.sort_unstable();
         let mut kept: BTreeMap<NodeName, Vec<(usize, IpNet)>> = BTreeMap::new();
         for (value, position, node) in all {
             let field = FieldPath::of(&["spec", "podCIDRs"]).index(position);
@@ -198,7 +206,7 @@ impl<'a> Compiler<'a> {
                 continue;
             }
             if self.taken.overlapping(&value).is_none()
-                && let Some(problem) = self.of_hosts(value, &node.name, &hosts)
+                && let Some(problem) = self.of_hosts(value, &node.name, hosts)
             {
                 self.fault(node, field, problem);
                 continue;
@@ -223,6 +231,12 @@ impl<'a> Compiler<'a> {
         if let Some((&address, node)) = self.owners.range(first..=last).next() {
             return Some(Problem::HoldsNode { value, address, node: node.clone() });
         }
+        self.of_others(value, owner, hosts)
+    }
+
+    /// The same but for this node's addresses.
+    fn of_others(&self, value: IpNet, owner: &NodeName, hosts: &[(IpAddr, &NodeName)]) -> Option<Problem> {
+        let (first, last) = (value.network(), value.broadcast());
         if let Some((link, ())) = self.underlay.overlapping(&value) {
             return Some(Problem::OverlapsUnderlay { value, link });
         }
@@ -233,6 +247,31 @@ impl<'a> Compiler<'a> {
         let second = || inside.iter().find(|(_, node)| inside.first().is_some_and(|(_, first)| first != node));
         let (address, node) = own.or_else(second)?;
         Some(Problem::HoldsNode { value, address: *address, node: (*node).clone() })
+    }
+
+    /// The networks of this node that hosts between the nodes are in. Of its own addresses only the InternalIPs tell: it has others
+    /// in its networks.
+    fn own_networks(&mut self, index: &Index, node: &Node, hosts: &[(IpAddr, &NodeName)]) -> Vec<IpNet> {
+        let known = index.node(&node.name);
+        let mut own: Vec<IpNet> = node.pod_cidrs.iter().filter(|network| !is_single(network)).copied().collect();
+        own.extend(known.into_iter().flat_map(|known| &known.pod_cidrs));
+        own.sort_unstable();
+        own.dedup();
+        let mut of_hosts = Vec::new();
+        for value in own {
+            let mut internal = node.internal_ips.iter().filter(|address| value.contains(*address));
+            let problem = match internal.next() {
+                Some(&address) => Some(Problem::HoldsNode { value, address, node: node.name.clone() }),
+                None => self.of_others(value, &node.name, hosts),
+            };
+            let Some(problem) = problem else { continue };
+            of_hosts.push(value);
+            let written = |known: &Node| known.pod_cidrs.iter().position(|network| *network == value);
+            if let Some(position) = known.and_then(written) {
+                self.fault(node, FieldPath::of(&["spec", "podCIDRs"]).index(position), problem);
+            }
+        }
+        of_hosts
     }
 
     /// The network of pods that an address lies in.

@@ -5,6 +5,7 @@ mod compiled;
 mod config;
 mod health_check;
 mod known;
+mod port_mappings;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -18,6 +19,7 @@ pub(crate) use compiled::CompiledServices;
 pub use config::{NodePortAddresses, ServicesConfig};
 pub use health_check::{HealthCheck, health_checks};
 pub use known::KnownServices;
+pub use port_mappings::PortMapping;
 
 use crate::derived_slices::derive;
 use crate::endpoint_slice::EndpointSlice;

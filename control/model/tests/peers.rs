@@ -245,6 +245,38 @@ fn a_network_with_two_other_nodes_in_it_keeps_neither_from_being_reached() {
     assert!(fault(&peers).starts_with("Node n0: spec.podCIDRs[0] 172.16.0.0/16 has 172.16.4.1 of node n4 in it"));
 }
 
+#[test]
+fn a_network_of_this_node_with_hosts_between_the_nodes_in_it_stays_its_pods_and_is_told() {
+    for (network, told) in [
+        ("192.0.2.64/26", Some("overlaps 192.0.2.0/24, where this node reaches hosts by its uplink")),
+        ("192.0.0.0/16", Some("has 192.0.2.1 of node n1 in it")),
+        ("203.0.113.0/24", Some("overlaps 203.0.113.9/32")),
+        ("172.16.0.0/16", Some("has 172.16.4.1 of node n4 in it")),
+        ("172.16.3.0/24", None),
+        ("198.51.100.0/24", None),
+    ] {
+        let mut index = Index::new();
+        let n3 = node("n3", &["10.1.3.0/24"], &["172.16.3.1"]);
+        let n4 = node("n4", &["10.1.4.0/24"], &["172.16.4.1"]);
+        for object in [node("n1", &["10.1.1.0/24", network], &["192.0.2.1"]), n2(), n3, n4] {
+            index.apply(object);
+        }
+        let own = index.node(&NodeName::new("n1").expect("is a name")).expect("is in the index");
+        let peers = compile_peers(&index, own, &config(Family::V4));
+        let faults: Vec<String> = peers.faults.iter().map(ToString::to_string).collect();
+        let of_own: Vec<&String> = faults.iter().filter(|fault| fault.starts_with("Node n1: ")).collect();
+        let Some(told) = told else {
+            assert!(of_own.is_empty() && peers.of_hosts.is_empty(), "{network}: {of_own:?}");
+            continue;
+        };
+        assert_eq!(peers.of_hosts, [network.parse().expect("is a network")]);
+        assert!(of_own.len() == 1 && of_own[0].contains(told), "{network}: {faults:?}");
+        assert!(of_own[0].starts_with("Node n1: spec.podCIDRs[1] "), "{of_own:?}");
+        let inputs = Inputs { peers: &peers.peers, ..Inputs::new(1, 0, own) };
+        assert_eq!(compile(&inputs).expect("is a generation").pod_cidrs().len(), 2, "pods keep it");
+    }
+}
+
 fn annotated(name: &str, byte: u8, annotations: Value) -> Object {
     let raw = json!({
         "metadata": {"name": name, "annotations": annotations}, "spec": {"podCIDRs": [format!("10.1.{byte}.0/24")]},

@@ -10,6 +10,8 @@ mod derived;
 mod health;
 #[path = "services/known.rs"]
 mod known;
+#[path = "services/port_mappings.rs"]
+mod port_mappings;
 #[path = "services/scene.rs"]
 mod scene;
 #[path = "services/which.rs"]

@@ -104,7 +104,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn explain(reason: ServicesError) -> Problem {
+pub(super) fn explain(reason: ServicesError) -> Problem {
     match reason {
         ServicesError::FrontendTaken { key, first, .. } => Problem::Taken { what: key.to_string(), by: first },
         ServicesError::NodePortTaken { port, first, .. } => Problem::Taken { what: port.to_string(), by: first },

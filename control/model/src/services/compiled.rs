@@ -11,6 +11,7 @@ use sluice_tables::{Family, Service as Made, ServiceId, Services, ServicesBuilde
 
 use super::claims::Claims;
 use super::health_check::{HealthCheck, health_check};
+use super::port_mappings::{PortMapping, map_ports};
 use super::{Entry, ServicesConfig, fault, ports_field, service_entries};
 use crate::fault::{Fault, Problem};
 use crate::index::{Changes, Index};
@@ -30,6 +31,8 @@ pub(crate) struct CompiledServices {
     spare: Spare<Services>,
     faults: Vec<Fault>,
     health_checks: Vec<HealthCheck>,
+    /// Those that were handed out.
+    port_mappings: Vec<PortMapping>,
 }
 
 /// What one Service was made into.
@@ -68,10 +71,11 @@ impl CompiledServices {
     }
 
     /// Brings them up to date with an index of which `changes` are all that changed. With other `node`, `config` or `seed`
-    /// than before, those are to be everything.
+    /// than before, those are to be everything; port mappings may be other ones in any case.
     pub(crate) fn update(&mut self, index: &Index, changes: &Changes, node: &Node, config: &ServicesConfig, seed: u64) {
         let mut anew = changes.everything || changes.networks || !changes.services.is_empty();
         let mut checks_changed = anew;
+        anew |= self.port_mappings != config.port_mappings;
         let mut changed = Vec::new();
         for name in self.concerned(index, changes) {
             let part = index.service(&name).and_then(|service| self.part(index, node, config, service));
@@ -186,6 +190,8 @@ impl CompiledServices {
             }
         }
         Claims::new(index, node, config, &mut faults).claim(&mut builder, &entries);
+        map_ports(&mut builder, config, &mut faults);
+        self.port_mappings.clone_from(&config.port_mappings);
         self.replace(builder.build());
         self.faults = faults;
     }

@@ -9,6 +9,8 @@ use sluice_tables::{Choice, DEFAULT_MASQUERADE_PORTS};
 use crate::node::{Node, is_reachable};
 use crate::protocol::Protocol;
 
+use super::port_mappings::PortMapping;
+
 /// How Services are carried out on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicesConfig {
@@ -29,6 +31,8 @@ pub struct ServicesConfig {
     pub masquerade_ports: (u16, u16),
     /// UDP port on the node that the tunnels need.
     pub tunnel_port: Option<u16>,
+    /// Ports of the node that lead to one pod of it, in the order in which they were asked for.
+    pub port_mappings: Vec<PortMapping>,
 }
 
 impl Default for ServicesConfig {
@@ -42,6 +46,7 @@ impl Default for ServicesConfig {
             choice: Choice::default(),
             masquerade_ports: DEFAULT_MASQUERADE_PORTS,
             tunnel_port: None,
+            port_mappings: Vec::new(),
         }
     }
 }
@@ -72,6 +77,29 @@ impl ServicesConfig {
         };
         let internal = |address: &IpAddr| self.service_cidrs.iter().any(|range| range.contains(address));
         chosen.into_iter().filter(|address| is_reachable(*address) && !internal(address)).collect()
+    }
+
+    /// Whether Services are made alike under both: ports of pods come and go, and concern no Service.
+    pub(crate) fn makes_services_as(&self, other: &ServicesConfig) -> bool {
+        let ServicesConfig {
+            service_cidrs,
+            node_port_addresses,
+            node_addresses,
+            external_ips,
+            proxy_name,
+            choice,
+            masquerade_ports,
+            tunnel_port,
+            port_mappings: _,
+        } = self;
+        *service_cidrs == other.service_cidrs
+            && *node_port_addresses == other.node_port_addresses
+            && *node_addresses == other.node_addresses
+            && *external_ips == other.external_ips
+            && *proxy_name == other.proxy_name
+            && *choice == other.choice
+            && *masquerade_ports == other.masquerade_ports
+            && *tunnel_port == other.tunnel_port
     }
 
     /// Whether the switch itself needs a port on the node.
