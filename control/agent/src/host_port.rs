@@ -1,7 +1,9 @@
 //! The veth that joins the node's own stack to the switch: `sluice_host` on the stack's side, `sluice_port` on the
 //! switch's.
 
-use std::collections::BTreeSet;
+mod others;
+
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +15,7 @@ use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC};
 use sluice_wire::MacAddr;
 use tracing::{info, warn};
 
+use self::others::Others;
 use crate::lock::{DirectoryLock, PATIENCE};
 use crate::pod_link::{prepare_stack_end, silence};
 use crate::shape::Shape;
@@ -125,29 +128,25 @@ impl HostPort {
             netlink.add_address(self.stack_end, &AddressSpec::new(*net))?;
         }
         let mut routes = self.routes(&node, &own, &beyond);
-        let ours = |r: &Route| r.protocol == ROUTE_PROTOCOL && r.link == Some(self.stack_end);
         let there = netlink.routes()?;
-        routes.retain(|route| {
-            match route.gateway.and_then(|_| router_in(&there, &route.destination, self.stack_end)) {
-                Some((router, other)) => {
-                    self.note_router(&route.destination, router, other);
-                    false
-                }
-                None => true,
+        let (ours, others) = Others::among(&there, self.stack_end);
+        routes.retain(|route| match route.gateway.and_then(|_| others.router_in(&route.destination)) {
+            Some((router, other)) => {
+                self.note_router(&route.destination, router, other);
+                false
             }
+            None => true,
         });
         for route in &routes {
-            let same = |r: &&Route| r.destination == route.destination && r.table == route.table && !ours(r);
-            match there.iter().find(same) {
+            match others.to_the_same(route) {
                 // Somebody's way to there is not ours to take, nor to give back when the Service goes.
                 Some(other) => self.note_foreign(&route.destination, other),
                 None => netlink.replace_route(route)?,
             }
         }
-        for route in there.iter().filter(|r| ours(r)) {
-            if !routes.iter().any(|wanted| wanted.destination == route.destination) {
-                ignore_absent(netlink.delete_route(route))?;
-            }
+        let destinations: HashSet<IpNet> = routes.iter().map(|route| route.destination).collect();
+        for route in ours.into_iter().filter(|route| !destinations.contains(&route.destination)) {
+            ignore_absent(netlink.delete_route(route))?;
         }
         for net in present.iter().filter(|net| !wanted.contains(net) && !is_link_local(net)) {
             ignore_absent(netlink.delete_address(self.stack_end, *net))?;
@@ -209,13 +208,6 @@ impl HostPort {
     }
 }
 
-/// A router inside a network, and the way of others by it: into the switch with the network, nothing would find that way any more.
-fn router_in<'a>(there: &'a [Route], network: &IpNet, stack_end: LinkIndex) -> Option<(IpAddr, &'a Route)> {
-    let others = there.iter().filter(|route| route.link != Some(stack_end));
-    let mut routers = others.filter_map(|route| Some((route.gateway?, route)));
-    routers.find(|(router, _)| network.contains(router))
-}
-
 /// The stack never has to ask for the gateway: a packet that a detour leads here and that waited for the answer would be sent to the
 /// neighbour of its own route instead, and be lost.
 fn know_gateway(netlink: &mut Netlink, stack_end: LinkIndex) -> Result<(), Error> {
@@ -263,28 +255,5 @@ fn ignore_absent(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(error) if error.is_absent() => Ok(()),
         result => result,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_network_with_a_router_of_the_node_in_it_is_led_into_the_switch() {
-        let by = |to: &str, gateway: Option<&str>, link: u32| Route {
-            gateway: gateway.map(|gateway| gateway.parse().expect("is an address")),
-            link: Some(LinkIndex(link)),
-            ..Route::to(to.parse().expect("is a network"))
-        };
-        let there = [
-            by("192.168.0.0/24", None, 2),
-            by("0.0.0.0/0", Some("192.168.0.254"), 2),
-            by("10.244.2.0/24", Some("169.254.1.1"), 7),
-        ];
-        let held = |network: &str| router_in(&there, &network.parse().expect("is a network"), LinkIndex(7));
-        assert_eq!(held("192.168.0.0/16").map(|(router, _)| router.to_string()).as_deref(), Some("192.168.0.254"));
-        assert!(held("10.244.3.0/24").is_none() && held("192.168.1.0/24").is_none());
-        assert!(held("169.254.0.0/16").is_none(), "our own ways are by the switch's gateway");
     }
 }

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::{Agent, Around};
 use crate::feed::{Arrival, Feed};
-use crate::generations::{GenerationError, Standing, with_networks_of};
+use crate::generations::{GenerationError, Standing};
 use crate::ipam::IpamError;
 use crate::readiness::Condition;
 
@@ -243,7 +243,7 @@ impl Agent {
     fn host_port_wants(&self) -> Around {
         // First, so that what changes meanwhile is seen the next time.
         let beyond = self.generations.beyond();
-        let node = with_networks_of(self.generations.node(), self.ledger.addresses());
+        let node = self.generations.node_with(self.ledger.addresses());
         Around { beyond, node, networks: self.generations.networks_beyond() }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use sluice_model::Node;
 use sluice_tables::Tunnel;
 
-use super::Generations;
+use super::{Generations, with_networks_of};
 use crate::config::Encapsulation;
 
 impl Generations {
@@ -24,6 +25,25 @@ impl Generations {
         let inner = self.lock();
         let uplink = inner.surroundings.uplinks.first()?;
         self.network.tunnel(&inner.node, self.shape.path_mtu, uplink.path_mtu)
+    }
+
+    /// The node as its own stack is to reach its `pods`: with addresses of theirs that are left over from other networks, and without
+    /// networks of hosts between the nodes. Led into the switch with these, the node would be on its own.
+    pub(crate) fn node_with(&self, pods: impl IntoIterator<Item = IpAddr>) -> Node {
+        let inner = self.lock();
+        let mut node = with_networks_of(inner.node.clone(), pods);
+        let told = inner.compilation.compiled().map(|compiled| compiled.networks_of_hosts()).unwrap_or_default();
+        let surroundings = &inner.surroundings;
+        let internal: &[IpAddr] = &inner.node.internal_ips;
+        let holds = |net: &IpNet, hosts: &[IpAddr]| hosts.iter().any(|host| net.contains(host));
+        let of_hosts = |net: &IpNet| {
+            told.contains(net)
+                || surroundings.is_on_link(net)
+                || holds(net, &surroundings.routers)
+                || holds(net, internal)
+        };
+        node.pod_cidrs.retain(|net| !of_hosts(net));
+        node
     }
 
     /// Networks beyond the node that its own stack is to reach through the switch: Service ranges, Services' other addresses,
@@ -46,10 +66,9 @@ impl Generations {
             // Whatever objects say, no way to a host between the nodes leads into the switch.
             let holds =
                 |net: &IpNet, hosts: &BTreeSet<IpAddr>| hosts.range(net.network()..=net.broadcast()).next().is_some();
-            let reached =
-                |net: &IpNet| inner.surroundings.links.iter().any(|link| link.contains(net) || net.contains(link));
             let pods = compiled.peers().iter().flat_map(|peer| peer.pod_cidrs.iter().copied());
-            networks.extend(pods.filter(|net| !holds(net, &own) && !holds(net, &others) && !reached(net)));
+            let on_link = |net: &IpNet| inner.surroundings.is_on_link(net);
+            networks.extend(pods.filter(|net| !holds(net, &own) && !holds(net, &others) && !on_link(net)));
         }
         IpNet::aggregate(&networks)
     }

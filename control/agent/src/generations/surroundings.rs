@@ -30,6 +30,11 @@ impl Surroundings {
         self.links.iter().copied().chain(self.routers.iter().copied().map(IpNet::from)).collect()
     }
 
+    /// Whether a network has addresses of one that is on link at the uplink.
+    pub(super) fn is_on_link(&self, network: &IpNet) -> bool {
+        self.links.iter().any(|link| link.contains(network) || network.contains(link))
+    }
+
     /// Whether they differ in neighbours of the underlay at most.
     pub(super) fn decides_as(&self, other: &Self) -> bool {
         let Self { addresses, uplinks, underlay, routers, links, answers_return } = self;
