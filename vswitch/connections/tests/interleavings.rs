@@ -4,6 +4,7 @@
 mod fixture;
 
 use core::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fixture::{assert_whole, find, find_reply, whole};
 use loom::sync::Arc;
@@ -15,7 +16,14 @@ fn in_every_order(interruptions: usize, scene: impl Fn() + Send + Sync + 'static
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(interruptions);
     model.max_branches = 20_000;
-    model.check(scene);
+    let played = std::sync::Arc::new(AtomicUsize::new(0));
+    let one = std::sync::Arc::clone(&played);
+    model.check(move || {
+        one.fetch_add(1, Ordering::Relaxed);
+        scene();
+    });
+    // One order alone: loom has found no two accesses that meet, and the scene shows nothing.
+    assert!(played.load(Ordering::Relaxed) > 1, "there is but one order");
 }
 
 /// One bucket and three records of each family: everything meets.
@@ -49,36 +57,40 @@ fn a_look_up_sees_all_of_a_connection_or_nothing_while_it_is_replaced() {
     });
 }
 
+// In the next two the reader is the thread that is started: loom goes back to the last access to a word alone, and a writer
+// reads the words before it writes them.
+
 #[test]
 fn who_finds_one_direction_of_a_new_connection_finds_the_other() {
     in_every_order(3, || {
         let table = table();
-        let writer = {
+        let reader = {
             let table = Arc::clone(&table);
-            thread::spawn(move || table.insert(&whole(1), Tick(0)).map(|_| ()))
+            thread::spawn(move || {
+                if let Some(found) = find(&table, &whole(1)) {
+                    assert_whole(&found, &[1]);
+                    assert!(find_reply(&table, &whole(1)).is_some(), "both are there at once");
+                }
+            })
         };
-        if let Some(found) = find(&table, &whole(1)) {
-            assert_whole(&found, &[1]);
-            assert!(find_reply(&table, &whole(1)).is_some(), "both are there at once");
-        }
-        assert_eq!(writer.join().expect("the writer gets through"), Ok(()));
+        table.insert(&whole(1), Tick(0)).expect("room for one");
+        reader.join().expect("the reader gets through");
     });
 }
 
 #[test]
 fn a_look_up_never_misses_a_connection_beside_which_another_comes_and_goes() {
-    in_every_order(3, || {
+    in_every_order(2, || {
         let table = table();
         table.insert(&whole(1), Tick(0)).expect("room for one");
-        let writer = {
+        let reader = {
             let table = Arc::clone(&table);
-            thread::spawn(move || {
-                let second = table.insert(&whole(2), Tick(0)).expect("room for two");
-                assert!(table.remove(&second));
-            })
+            thread::spawn(move || find_reply(&table, &whole(1)))
         };
-        assert_whole(&find_reply(&table, &whole(1)).expect("it is there all the while"), &[1]);
-        writer.join().expect("the writer gets through");
+        let second = table.insert(&whole(2), Tick(0)).expect("room for two");
+        assert!(table.remove(&second));
+        let found = reader.join().expect("the reader gets through");
+        assert_whole(&found.expect("it is there all the while"), &[1]);
         assert_eq!(table.len(), 1);
     });
 }
@@ -282,50 +294,50 @@ fn two_threads_that_remove_one_connection_give_one_record_back() {
     });
 }
 
+/// Which backend a client of the scenes below was given: both by one number, whose every word has it.
+fn choice(number: u16) -> (IpAddr, (IpAddr, u16)) {
+    let address = |net: u16| IpAddr::from([net, 0, 0, number, net, 0, 0, number]);
+    (address(0xfd09), (address(0xfd03), number))
+}
+
+// In the next two the reader is the thread that is started: loom goes back to the last access to a word alone, and a writer
+// reads the words before it writes them. Each was seen to fail with the version never odd while an entry is written, without
+// either fence, and with the orders of the version's first load and last store relaxed.
+
 #[test]
 fn an_affinity_is_seen_whole_while_it_is_replaced() {
     in_every_order(3, || {
         let affinity = Arc::new(Affinity::new(4, 1));
-        let client = whole(1).original.source;
-        let backend = |number: u16| (IpAddr::from([10, 3, 0, number as u8]), number);
-        affinity.put(client, 1, backend(1), Tick(1));
-        let writer = {
+        let ((client, first), (_, second)) = (choice(1), choice(2));
+        affinity.put(client, 1, first, Tick(1));
+        let reader = {
             let affinity = Arc::clone(&affinity);
-            thread::spawn(move || affinity.put(client, 1, backend(2), Tick(2)))
+            thread::spawn(move || affinity.find(client, 1, Tick(1), 10))
         };
-        let found = affinity.find(client, 1, Tick(2), 10).expect("it is there all the while");
-        assert!(found == backend(1) || found == backend(2), "torn: {found:?}");
-        writer.join().expect("the writer gets through");
+        affinity.put(client, 1, second, Tick(1));
+        let found = reader.join().expect("the reader gets through").expect("it is there all the while");
+        assert!(found == first || found == second, "torn: {found:?}");
     });
-}
-
-/// Which backend a client of the scenes below was given: both by one number.
-fn choice(number: u16) -> (IpAddr, (IpAddr, u16)) {
-    (IpAddr::from([10, 9, 0, number as u8]), (IpAddr::from([10, 3, 0, number as u8]), number))
 }
 
 #[test]
 fn a_client_is_never_given_the_backend_of_the_one_that_takes_its_place() {
-    in_every_order(3, || {
+    in_every_order(2, || {
         // One set of four, full.
         let affinity = Arc::new(Affinity::new(4, 1));
         for number in 1..=4 {
             let (client, backend) = choice(number);
             affinity.put(client, 1, backend, Tick(number.into()));
         }
-        let writer = {
+        let reader = {
             let affinity = Arc::clone(&affinity);
-            thread::spawn(move || {
-                let (client, backend) = choice(5);
-                affinity.put(client, 1, backend, Tick(6));
-            })
+            thread::spawn(move || [1, 5].map(|number| affinity.find(choice(number).0, 1, Tick(6), 10)))
         };
-        for number in [1, 5] {
-            let (client, backend) = choice(number);
-            let found = affinity.find(client, 1, Tick(6), 10);
-            assert!(found.is_none() || found == Some(backend), "{number}: {found:?}");
+        let (client, backend) = choice(5);
+        affinity.put(client, 1, backend, Tick(6));
+        for (number, found) in [1, 5].into_iter().zip(reader.join().expect("the reader gets through")) {
+            assert!(found.is_none() || found == Some(choice(number).1), "{number}: {found:?}");
         }
-        writer.join().expect("the writer gets through");
         let known: Vec<u16> =
             (1..=5).filter(|number| affinity.find(choice(*number).0, 1, Tick(6), 10).is_some()).collect();
         assert_eq!(known, [2, 3, 4, 5]);
