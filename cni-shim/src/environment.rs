@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use sluice_cni_protocol::{AttachmentId, CniError, NameError, code};
+use sluice_cni_protocol::{AttachmentId, CniError, CniVersion, NameError, code};
 
 const COMMAND: &str = "CNI_COMMAND";
 const CONTAINER_ID: &str = "CNI_CONTAINERID";
@@ -13,7 +13,7 @@ const ARGS: &str = "CNI_ARGS";
 const PATH: &str = "CNI_PATH";
 
 /// The verbs this plugin carries out.
-const SUPPORTED: &str = "ADD, DEL, VERSION";
+const SUPPORTED: &str = "ADD, CHECK, DEL, GC, STATUS, VERSION";
 
 /// A verb of the runtime's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,37 @@ pub(crate) enum Verb {
     Add,
     /// Detach.
     Del,
+    /// Compare with what ADD left.
+    Check,
+    /// Remove what the runtime has forgotten.
+    Gc,
+    /// Say whether pods can be attached.
+    Status,
     /// Report versions.
     Version,
+}
+
+impl Verb {
+    /// The verb as the runtime writes it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Add => "ADD",
+            Self::Del => "DEL",
+            Self::Check => "CHECK",
+            Self::Gc => "GC",
+            Self::Status => "STATUS",
+            Self::Version => "VERSION",
+        }
+    }
+
+    /// The version of the specification that it came with.
+    pub(crate) fn since(self) -> CniVersion {
+        match self {
+            Self::Add | Self::Del | Self::Version => CniVersion::V0_3_1,
+            Self::Check => CniVersion::V0_4_0,
+            Self::Gc | Self::Status => CniVersion::V1_1_0,
+        }
+    }
 }
 
 /// Why the environment is refused. Every one is CNI error 4.
@@ -56,7 +85,7 @@ impl From<EnvironmentError> for CniError {
 #[derive(Debug, Default)]
 pub(crate) struct Variables(BTreeMap<&'static str, Result<String, EnvironmentError>>);
 
-/// The parameters of ADD or DEL.
+/// The parameters of the verbs about one attachment.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Parameters {
     pub(crate) attachment: AttachmentId,
@@ -85,15 +114,18 @@ impl Variables {
         match self.required(COMMAND)? {
             "ADD" => Ok(Verb::Add),
             "DEL" => Ok(Verb::Del),
+            "CHECK" => Ok(Verb::Check),
+            "GC" => Ok(Verb::Gc),
+            "STATUS" => Ok(Verb::Status),
             "VERSION" => Ok(Verb::Version),
             other => Err(EnvironmentError::Verb(other.to_owned())),
         }
     }
 
-    /// The parameters of `verb`. Only ADD needs the namespace: at DEL it may be gone.
+    /// The parameters of `verb`, one about an attachment. At DEL the namespace may be gone.
     pub(crate) fn parameters(&self, verb: Verb) -> Result<Parameters, EnvironmentError> {
         let needed: &[_] =
-            if verb == Verb::Add { &[CONTAINER_ID, NETNS, INTERFACE] } else { &[CONTAINER_ID, INTERFACE] };
+            if verb == Verb::Del { &[CONTAINER_ID, INTERFACE] } else { &[CONTAINER_ID, NETNS, INTERFACE] };
         let missing: Vec<_> = needed.iter().copied().filter(|name| !self.0.contains_key(name)).collect();
         if !missing.is_empty() {
             return Err(EnvironmentError::Missing(missing));
@@ -142,8 +174,10 @@ mod tests {
 
     #[test]
     fn missing_variables_are_all_named() {
-        let refused = variables(&[(CONTAINER_ID, "c")]).parameters(Verb::Add).unwrap_err();
-        assert_eq!(refused, EnvironmentError::Missing(vec![NETNS, INTERFACE]));
+        for verb in [Verb::Add, Verb::Check] {
+            let refused = variables(&[(CONTAINER_ID, "c")]).parameters(verb).unwrap_err();
+            assert_eq!(refused, EnvironmentError::Missing(vec![NETNS, INTERFACE]));
+        }
         let refused = variables(&[]).parameters(Verb::Del).unwrap_err();
         assert_eq!(refused, EnvironmentError::Missing(vec![CONTAINER_ID, INTERFACE]));
         assert_eq!(variables(&[]).verb(), Err(EnvironmentError::Missing(vec![COMMAND])));
@@ -151,7 +185,7 @@ mod tests {
 
     #[test]
     fn unknown_verbs_are_told_what_is_supported() {
-        for verb in ["CHECK", "GC", "STATUS", "add", "X"] {
+        for verb in ["add", "UPDATE", "X"] {
             let refused = CniError::from(variables(&[(COMMAND, verb)]).verb().unwrap_err());
             assert_eq!(refused.code, code::INVALID_ENVIRONMENT);
             assert!(refused.msg.contains(verb) && refused.msg.contains(SUPPORTED), "{refused}");

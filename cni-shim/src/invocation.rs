@@ -4,9 +4,10 @@ use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
+use sluice_cni_protocol::config::ConfigError;
 use sluice_cni_protocol::{CniError, CniVersion, NetworkConfig, code};
 
-use crate::call::{add, del};
+use crate::call::{add, check, collect_garbage, del, status};
 use crate::environment::{Variables, Verb};
 
 /// Largest network configuration taken, in bytes. It goes into one message to the agent, which is limited to 1 MiB.
@@ -28,22 +29,30 @@ pub(crate) fn run(variables: &Variables, input: impl Read + IsTerminal, mut outp
     }
 }
 
-/// What goes to stdout on success; none for DEL.
+/// What goes to stdout on success; only ADD and VERSION have something to say.
 fn answer(variables: &Variables, input: impl Read + IsTerminal) -> Result<Option<Value>, CniError> {
     let verb = variables.verb()?;
     if verb == Verb::Version {
         return Ok(Some(versions(&read_config(input)?)));
     }
-    let parameters = variables.parameters(verb)?;
+    let parameters = match verb {
+        Verb::Add | Verb::Del | Verb::Check => Some(variables.parameters(verb)?),
+        Verb::Gc | Verb::Status | Verb::Version => None,
+    };
     let bytes = read_config(input)?;
     let raw: Value = serde_json::from_slice(&bytes)
         .map_err(|e| CniError::new(code::DECODE_FAILURE, format!("network configuration on stdin is not JSON: {e}")))?;
-    let config = NetworkConfig::from_value(&raw).map_err(|e| CniError::from(e).in_version(version_named_in(&raw)))?;
+    let in_its_version = |error: CniError| error.in_version(version_named_in(&raw));
+    let config = NetworkConfig::from_value(&raw).map_err(|e| in_its_version(e.into()))?;
     let version = config.cni_version;
-    match verb {
-        Verb::Add => add(parameters, &config, raw).map(Some),
-        Verb::Del => del(parameters, &config, raw).map(|()| None),
-        Verb::Version => Ok(None),
+    version.knows(verb.as_str(), verb.since()).map_err(|e| in_its_version(ConfigError::from(e).into()))?;
+    match (verb, parameters) {
+        (Verb::Add, Some(parameters)) => add(parameters, &config, raw).map(Some),
+        (Verb::Del, Some(parameters)) => del(parameters, &config, raw).map(|()| None),
+        (Verb::Check, Some(parameters)) => check(parameters, &config, raw).map(|()| None),
+        (Verb::Gc, _) => collect_garbage(&config, &raw).map(|()| None),
+        (Verb::Status, _) => status(&config, &raw).map(|()| None),
+        _ => Ok(None),
     }
     .map_err(|e| e.in_version(version))
 }

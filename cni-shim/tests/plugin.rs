@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
-use sluice_cni_protocol::{CniError, CniRequest, Envelope, Journal, Request, Response, SOCKET_NAME, frame};
+use sluice_cni_protocol::{CniError, CniRequest, Envelope, GcRequest, Journal, Request, Response, SOCKET_NAME, frame};
 use tempfile::TempDir;
 
 const EVERYTHING: [(&str, &str); 5] = [
@@ -77,11 +77,23 @@ fn version_lists_what_is_supported() {
 }
 
 #[test]
-fn verbs_that_are_not_carried_out_are_refused() {
-    for verb in ["CHECK", "GC", "STATUS", "NONSENSE"] {
-        let refused = error(&call(verb, r#"{"cniVersion":"1.1.0","name":"sluice"}"#));
-        assert_eq!(refused.code, 4);
-        assert!(refused.msg.contains("ADD, DEL, VERSION"), "{refused}");
+fn unknown_verbs_are_refused_with_those_that_there_are() {
+    let refused = error(&call("NONSENSE", r#"{"cniVersion":"1.1.0","name":"sluice"}"#));
+    assert_eq!(refused.code, 4);
+    assert!(refused.msg.contains("ADD, CHECK, DEL, GC, STATUS, VERSION"), "{refused}");
+}
+
+#[test]
+fn verbs_are_refused_to_configurations_of_versions_before_them() {
+    for (verb, versions) in
+        [("CHECK", &["0.3.1"][..]), ("GC", &["0.3.1", "0.4.0", "1.0.0"]), ("STATUS", &["0.3.1", "0.4.0", "1.0.0"])]
+    {
+        for version in versions {
+            let dir = tempfile::tempdir().unwrap();
+            let refused = error(&call(verb, &config(dir.path(), version)));
+            assert_eq!((refused.code, refused.cni_version.as_str()), (1, *version), "{verb} {refused}");
+            assert!(refused.msg.contains(verb), "{refused}");
+        }
     }
 }
 
@@ -90,16 +102,18 @@ fn missing_variables_are_named() {
     let refused = error(&plugin(&[], "{}"));
     assert_eq!(refused.code, 4);
     assert!(refused.msg.contains("CNI_COMMAND"), "{refused}");
-    let refused = error(&plugin(&[("CNI_COMMAND", "ADD"), ("CNI_IFNAME", "")], "{}"));
-    assert_eq!(refused.code, 4);
-    for name in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"] {
-        assert!(refused.msg.contains(name), "{refused}");
+    for verb in ["ADD", "CHECK"] {
+        let refused = error(&plugin(&[("CNI_COMMAND", verb), ("CNI_IFNAME", "")], "{}"));
+        assert_eq!(refused.code, 4);
+        for name in ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"] {
+            assert!(refused.msg.contains(name), "{verb} {refused}");
+        }
     }
 }
 
 #[test]
 fn bad_configurations_have_the_specified_codes() {
-    for verb in ["ADD", "DEL"] {
+    for verb in ["ADD", "DEL", "CHECK", "GC", "STATUS"] {
         for (stdin, code) in [
             ("", 6),
             ("{", 6),
@@ -115,6 +129,89 @@ fn bad_configurations_have_the_specified_codes() {
     let foreign_ipam = error(&call("ADD", r#"{"cniVersion":"1.0.0","name":"n","ipam":{"type":"x"}}"#));
     assert_eq!((foreign_ipam.code, foreign_ipam.cni_version.as_str()), (2, "1.0.0"));
     assert!(foreign_ipam.msg.contains("ipam"), "{foreign_ipam}");
+}
+
+#[test]
+fn names_that_no_device_can_have_are_refused() {
+    for name in ["sixteen-bytes-xx", "a/b", "..", "eth 0"] {
+        let mut environment: Vec<_> = EVERYTHING.into_iter().filter(|(key, _)| *key != "CNI_IFNAME").collect();
+        environment.extend([("CNI_IFNAME", name), ("CNI_COMMAND", "ADD")]);
+        let refused = error(&plugin(&environment, r#"{"cniVersion":"1.0.0","name":"n"}"#));
+        assert!(refused.code == 4 && refused.msg.contains("CNI_IFNAME") && refused.msg.contains(name), "{refused}");
+    }
+}
+
+#[test]
+fn a_check_needs_the_result_of_its_add_and_an_agent() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = error(&call("CHECK", &config(dir.path(), "1.0.0")));
+    assert!(refused.code == 7 && refused.msg.contains("prevResult"), "{refused}");
+    let mut with_result: Value = serde_json::from_str(&config(dir.path(), "1.0.0")).unwrap();
+    with_result["prevResult"] = json!({"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.2/32"}]});
+    assert_eq!(error(&call("CHECK", &with_result.to_string())).code, 11, "an agent that is away is no failed check");
+    let agent = answering(&dir, Response::Ok(Value::Null));
+    let output = call("CHECK", &with_result.to_string());
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(serde_json::to_value(agent.join().unwrap()).unwrap()["command"], "CHECK");
+    with_result["disableCheck"] = true.into();
+    assert!(call("CHECK", &with_result.to_string()).status.success());
+}
+
+/// What the agent is asked by a verb about no attachment.
+fn asked(dir: &TempDir, response: Response) -> JoinHandle<Request> {
+    agent(dir, move |mut stream| {
+        let envelope: Envelope = frame::read(&mut stream, frame::MAX_REQUEST).unwrap();
+        frame::write(&mut stream, &response, frame::MAX_ANSWER).unwrap();
+        envelope.request
+    })
+}
+
+#[test]
+fn a_collection_of_garbage_hands_over_network_and_valid_attachments() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config: Value = serde_json::from_str(&config(dir.path(), "1.1.0")).unwrap();
+    let gc = |config: &Value| plugin(&[("CNI_COMMAND", "GC"), ("CNI_PATH", "/opt/cni/bin")], &config.to_string());
+    let refused = error(&gc(&config));
+    assert!(refused.code == 7 && refused.msg.contains("cni.dev/valid-attachments"), "{refused}");
+    config["cni.dev/valid-attachments"] = json!([{"containerID": "c1", "ifname": "eth0"}]);
+    assert_eq!(error(&gc(&config)).code, 11, "without an agent");
+    let agent = asked(&dir, Response::Ok(Value::Null));
+    let output = gc(&config);
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let Request::Gc(GcRequest { network, valid }) = agent.join().unwrap() else { panic!("not GC") };
+    assert_eq!((network.as_str(), valid.len(), valid[0].to_string().as_str()), ("sluice", 1, "c1/eth0"));
+    config["disableGC"] = true.into();
+    assert!(gc(&config).status.success(), "nobody is asked");
+}
+
+#[test]
+fn a_status_needs_no_container_and_tells_50_or_51() {
+    let status = |stdin: &str| plugin(&[("CNI_COMMAND", "STATUS")], stdin);
+    for code in [50, 51] {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = asked(&dir, Response::Error(CniError::new(code, "because")));
+        assert_eq!(error(&status(&config(dir.path(), "1.1.0"))).code, code);
+        assert_eq!(agent.join().unwrap(), Request::Availability);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let agent = asked(&dir, Response::Ok(Value::Null));
+    let output = status(&config(dir.path(), "1.1.0"));
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    agent.join().unwrap();
+    let away = error(&status(&config(tempfile::tempdir().unwrap().path(), "1.1.0")));
+    assert_eq!(away.code, 51, "without an agent nothing is forwarded: {away}");
+    let foreign_ipam = error(&status(r#"{"cniVersion":"1.1.0","name":"n","ipam":{"type":"x"}}"#));
+    assert_eq!(foreign_ipam.code, 2, "no ADD of this network can be carried out");
+}
+
+#[test]
+fn a_del_that_an_agent_of_another_release_does_not_understand_is_journalled() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = answering(&dir, Response::Error(CniError::new(11, "another protocol version")));
+    let output = call("DEL", &config(dir.path(), "1.1.0"));
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert_eq!(Journal::in_state_dir(dir.path()).entries().unwrap().len(), 1);
+    agent.join().unwrap();
 }
 
 #[test]

@@ -27,6 +27,18 @@ pub enum ClientError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// Somebody else listens there: what such an agent says of pods cannot be believed.
+    #[error(
+        "the socket {socket} belongs to user {uid} and neither to root nor to user {own}; remove it and start sluiced"
+    )]
+    Foreign {
+        /// The socket's path.
+        socket: PathBuf,
+        /// Who listens.
+        uid: u32,
+        /// Who we are.
+        own: u32,
+    },
     /// The answer did not come in time.
     #[error("sluiced at {socket} did not answer within {timeout:?}")]
     Timeout {
@@ -74,6 +86,7 @@ impl Client {
     /// Sends `request` and waits for the answer, at most the answer timeout.
     pub fn call(&self, request: Request) -> Result<Response, ClientError> {
         let stream = self.connect().map_err(|source| ClientError::Connect { socket: self.socket.clone(), source })?;
+        self.check_listener(&stream)?;
         let mut stream = Bounded { stream, deadline: Instant::now() + self.answer_timeout };
         frame::write(&mut stream, &Envelope::new(request), frame::MAX_REQUEST)
             .and_then(|()| frame::read(&mut stream, frame::MAX_ANSWER))
@@ -90,6 +103,15 @@ impl Client {
         Ok(UnixStream::from(fd))
     }
 
+    /// The credentials are those of the one who called `listen` (unix(7), SO_PEERCRED).
+    fn check_listener(&self, stream: &UnixStream) -> Result<(), ClientError> {
+        let socket = || self.socket.clone();
+        let peer = sockopt::socket_peercred(stream)
+            .map_err(|error| ClientError::Connect { socket: socket(), source: error.into() })?;
+        let (uid, own) = (peer.uid.as_raw(), rustix::process::geteuid().as_raw());
+        if is_trusted(uid, own) { Ok(()) } else { Err(ClientError::Foreign { socket: socket(), uid, own }) }
+    }
+
     fn exchange_error(&self, source: FrameError) -> ClientError {
         let socket = self.socket.clone();
         match source {
@@ -99,6 +121,10 @@ impl Client {
             source => ClientError::Exchange { socket, source },
         }
     }
+}
+
+fn is_trusted(listener: u32, own: u32) -> bool {
+    listener == 0 || listener == own
 }
 
 /// A stream whose every read and write ends by one deadline, so that an agent that dribbles bytes cannot hold us.
@@ -150,6 +176,12 @@ mod tests {
     fn a_path_too_long_for_a_socket_is_a_connect_error() {
         let client = Client::new(format!("/{}", "x".repeat(200)));
         assert!(matches!(client.call(Request::Status), Err(ClientError::Connect { .. })));
+    }
+
+    #[test]
+    fn only_root_and_ones_own_user_are_trusted_to_listen() {
+        assert!(is_trusted(0, 5) && is_trusted(5, 5) && is_trusted(0, 0));
+        assert!(!is_trusted(5, 0) && !is_trusted(6, 5));
     }
 
     #[test]

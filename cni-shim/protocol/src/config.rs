@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use crate::error::{CniError, code};
 use crate::result::{AddResult, Dns};
-use crate::version::{CniVersion, UnsupportedVersion};
+use crate::runtime_config::RuntimeConfig;
+use crate::version::{CniVersion, UnsupportedVersion, VerbTooNew};
 use crate::{DEFAULT_RUN_DIR, DEFAULT_STATE_DIR};
 
 /// Why a network configuration is refused.
@@ -44,6 +46,9 @@ pub enum ConfigError {
     /// `cniVersion` is missing or unknown.
     #[error(transparent)]
     Version(#[from] UnsupportedVersion),
+    /// `cniVersion` has no such verb.
+    #[error(transparent)]
+    Verb(#[from] VerbTooNew),
 }
 
 impl ConfigError {
@@ -53,7 +58,7 @@ impl ConfigError {
             Self::Decode(_) => code::DECODE_FAILURE,
             Self::NotAnObject | Self::Missing(_) | Self::Invalid { .. } => code::INVALID_CONFIG,
             Self::Unsupported { .. } => code::UNSUPPORTED_FIELD,
-            Self::Version(_) => code::INCOMPATIBLE_VERSION,
+            Self::Version(_) | Self::Verb(_) => code::INCOMPATIBLE_VERSION,
         }
     }
 }
@@ -75,6 +80,10 @@ pub struct NetworkConfig {
     pub run_dir: PathBuf,
     /// Where the DEL journal is.
     pub state_dir: PathBuf,
+    /// Whether CHECK is to do nothing. The runtime is to see to that; this is for one that does not.
+    pub disable_check: bool,
+    /// The same for GC.
+    pub disable_gc: bool,
 }
 
 /// What only ADD reads of a network configuration. A fault in it must not keep a DEL from being done.
@@ -84,6 +93,12 @@ pub struct AddSettings {
     pub dns: Dns,
     /// The result of the plugins before this one in a chain.
     pub prev_result: Option<AddResult>,
+    /// What the runtime wants for this container.
+    pub runtime: RuntimeConfig,
+    /// Whether the container gets default routes by this interface: no for a second one behind which only some networks lie.
+    pub default_route: bool,
+    /// Networks that the container reaches by this interface, besides.
+    pub routes: Vec<IpNet>,
 }
 
 impl AddSettings {
@@ -91,9 +106,14 @@ impl AddSettings {
     pub fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let keys = value.as_object().ok_or(ConfigError::NotAnObject)?;
         check_ipam(keys)?;
+        let runtime = RuntimeConfig::from_keys(keys)?;
+        let dns = decoded(keys, "dns", "a CNI dns object")?.unwrap_or_default();
         Ok(Self {
-            dns: decoded(keys, "dns", "a CNI dns object")?.unwrap_or_default(),
+            dns: runtime.dns.clone().unwrap_or(dns),
             prev_result: decoded(keys, "prevResult", "a CNI result")?,
+            runtime,
+            default_route: flag(keys, "defaultRoute")?.unwrap_or(true),
+            routes: routes(keys)?,
         })
     }
 }
@@ -115,11 +135,24 @@ impl NetworkConfig {
             name: name.to_owned(),
             run_dir: directory(keys, "runDir", DEFAULT_RUN_DIR)?,
             state_dir: directory(keys, "stateDir", DEFAULT_STATE_DIR)?,
+            disable_check: flag(keys, "disableCheck")?.unwrap_or(false),
+            disable_gc: flag(keys, "disableGC")?.unwrap_or(false),
         })
     }
 }
 
-fn invalid(key: &'static str, wanted: &'static str, given: &Value) -> ConfigError {
+/// A boolean. The specification lets these be written as text, too ("Network configuration format").
+pub(crate) fn flag(keys: &Map<String, Value>, key: &'static str) -> Result<Option<bool>, ConfigError> {
+    match keys.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(flag)) => Ok(Some(*flag)),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+        Some(other) => Err(invalid(key, "true or false", other)),
+    }
+}
+
+pub(crate) fn invalid(key: &'static str, wanted: &'static str, given: &Value) -> ConfigError {
     ConfigError::Invalid { key, wanted, given: given.to_string() }
 }
 
@@ -139,6 +172,17 @@ where
         None | Some(Value::Null) => Ok(None),
         Some(value) => T::deserialize(value).map(Some).map_err(|_| invalid(key, wanted, value)),
     }
+}
+
+/// `routes`: as in the `ipam` of other plugins, but always by our gateway.
+fn routes(keys: &Map<String, Value>) -> Result<Vec<IpNet>, ConfigError> {
+    let wanted = "a list of objects with a network as \"dst\", as 10.244.0.0/16";
+    let listed: Vec<Value> = decoded(keys, "routes", wanted)?.unwrap_or_default();
+    let network = |one: &Value| {
+        let others = one.as_object()?.keys().any(|key| key != "dst");
+        one.get("dst")?.as_str()?.parse::<IpNet>().ok().filter(|net| !others && net.trunc() == *net)
+    };
+    listed.iter().map(|one| network(one).ok_or_else(|| invalid("routes", wanted, one))).collect()
 }
 
 fn directory(keys: &Map<String, Value>, key: &'static str, default: &str) -> Result<PathBuf, ConfigError> {
@@ -204,6 +248,22 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_other_plugins_and_of_nobody_are_left_alone() {
+        let given =
+            r#"{"cniVersion":"1.1.0","name":"n","type":"sluice-cni","capabilities":{"x":true},"mtu":9000,"snat":1}"#;
+        let value: Value = serde_json::from_str(given).unwrap();
+        let AddSettings { default_route, routes, runtime, .. } = AddSettings::from_value(&value).unwrap();
+        assert!(default_route && routes.is_empty() && runtime == RuntimeConfig::default());
+    }
+
+    #[test]
+    fn a_second_interface_may_lead_to_some_networks_only() {
+        let given = r#"{"defaultRoute":false,"routes":[{"dst":"10.244.0.0/16"},{"dst":"fd00:10:244::/48"}]}"#;
+        let settings = AddSettings::from_value(&serde_json::from_str(given).unwrap()).unwrap();
+        assert!(!settings.default_route && settings.routes.len() == 2);
+    }
+
+    #[test]
     fn refusals_have_the_specified_codes_and_name_the_key() {
         for (given, code, word) in [
             ("{", 6, "JSON"),
@@ -218,6 +278,11 @@ mod tests {
             (r#"{"cniVersion":"1.1.0","name":"n","dns":3}"#, 7, "dns"),
             (r#"{"cniVersion":"1.1.0","name":"n","prevResult":{"ips":[{"address":"x"}]}}"#, 7, "prevResult"),
             (r#"{"cniVersion":"1.1.0","name":"n","ipam":{"type":"host-local"}}"#, 2, "host-local"),
+            (r#"{"cniVersion":"1.1.0","name":"n","runtimeConfig":{"portMappings":[{"hostPort":0}]}}"#, 7, "hostPort"),
+            (r#"{"cniVersion":"1.1.0","name":"n","defaultRoute":3}"#, 7, "defaultRoute"),
+            (r#"{"cniVersion":"1.1.0","name":"n","disableGC":"never"}"#, 7, "disableGC"),
+            (r#"{"cniVersion":"1.1.0","name":"n","routes":[{"dst":"10.0.0.1/8"}]}"#, 7, "routes"),
+            (r#"{"cniVersion":"1.1.0","name":"n","routes":[{"dst":"10.0.0.0/8","gw":"10.0.0.1"}]}"#, 7, "routes"),
         ] {
             let (got, message) = refused(given);
             assert_eq!(got, code, "{given}: {message}");

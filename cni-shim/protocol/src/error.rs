@@ -22,6 +22,10 @@ pub mod code {
     pub const INVALID_CONFIG: u32 = 7;
     /// A transient condition; the runtime should try again later.
     pub const TRY_AGAIN_LATER: u32 = 11;
+    /// STATUS: no new pods can be attached; those that are there are served.
+    pub const NOT_AVAILABLE: u32 = 50;
+    /// STATUS: no new pods can be attached, and those that are there may be hurt too.
+    pub const LIMITED: u32 = 51;
     /// Sluice: this container and interface name are attached already.
     pub const ALREADY_ATTACHED: u32 = 100;
     /// Sluice: the interface name is taken in the container's namespace.
@@ -32,6 +36,12 @@ pub mod code {
     pub const ATTACH_FAILED: u32 = 103;
     /// Sluice: a step of the removal failed; the runtime should call DEL again.
     pub const DETACH_FAILED: u32 = 104;
+    /// Sluice: CHECK found something else than ADD left; the message names all of it.
+    pub const CHECK_FAILED: u32 = 105;
+    /// Sluice: GC could not remove everything; the details name what is left.
+    pub const GC_FAILED: u32 = 106;
+    /// Sluice: another pod of the node has the host port.
+    pub const HOST_PORT_TAKEN: u32 = 107;
 }
 
 /// The CNI error object: `{cniVersion, code, msg, details}`.

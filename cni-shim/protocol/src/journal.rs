@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::identity::AttachmentId;
 
@@ -17,7 +18,8 @@ const SUFFIX: &str = ".json";
 /// Version of the file's form.
 pub const JOURNAL_VERSION: u32 = 1;
 
-/// A DEL to be done.
+/// A DEL to be done. An entry of another version is one, too: every version has `containerId` and `ifname`, and a DEL needs
+/// nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JournalEntry {
@@ -52,8 +54,8 @@ pub enum JournalError {
         /// The kernel's reason.
         source: io::Error,
     },
-    /// A file is there that is not an entry of this version.
-    #[error("CNI journal: {path} is not an entry of version {JOURNAL_VERSION}: {reason}")]
+    /// A file is there that is not an entry.
+    #[error("CNI journal: {path} is not an entry: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -131,9 +133,19 @@ impl Journal {
         }
     }
 
-    /// '@' is not in a container id, so two attachments never share a file.
     fn path_of(&self, attachment: &AttachmentId) -> PathBuf {
-        self.directory.join(format!("{}@{}{SUFFIX}", attachment.container_id, attachment.ifname))
+        self.directory.join(file_name(attachment))
+    }
+}
+
+/// '@' is not in a container id, so two attachments never share a file.
+fn file_name(attachment: &AttachmentId) -> String {
+    format!("{}@{}{SUFFIX}", attachment.container_id, attachment.ifname)
+}
+
+fn as_text(value: &mut Value) {
+    if !value.is_string() {
+        *value = Value::String(String::new());
     }
 }
 
@@ -151,9 +163,22 @@ fn write_synced(path: &Path, entry: &JournalEntry) -> io::Result<()> {
 fn read_entry(path: &Path) -> Result<JournalEntry, JournalError> {
     let bytes = fs::read(path).map_err(|e| failed("read", path, e))?;
     let malformed = |reason: String| JournalError::Malformed { path: path.to_owned(), reason };
-    let entry: JournalEntry = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
-    if entry.version != JOURNAL_VERSION {
-        return Err(malformed(format!("its version is {}", entry.version)));
+    let entry: JournalEntry = match serde_json::from_slice::<Value>(&bytes).map_err(|e| malformed(e.to_string()))? {
+        Value::Object(mut keys) => {
+            if keys.get("version").and_then(Value::as_u64) != Some(JOURNAL_VERSION.into()) {
+                // What other versions say of these may have another form.
+                keys.insert("version".to_owned(), JOURNAL_VERSION.into());
+                keys.insert("netns".to_owned(), Value::Null);
+                keys.entry("network").and_modify(as_text).or_insert_with(|| "".into());
+            }
+            serde_json::from_value(Value::Object(keys)).map_err(|e| malformed(e.to_string()))?
+        }
+        _ => return Err(malformed("it is no JSON object".to_owned())),
+    };
+    let named = path.file_name().is_some_and(|name| name == file_name(&entry.attachment).as_str());
+    if !named {
+        // It could never be removed by its name, and another's entry may have the name.
+        return Err(malformed(format!("it is about {}", entry.attachment)));
     }
     Ok(entry)
 }
@@ -200,6 +225,28 @@ mod tests {
         assert!(named.contains("c@eth0.json"), "{named}");
         listed.iter().filter_map(|one| one.as_ref().err()).for_each(|refused| journal.set_aside(refused));
         assert_eq!(journal.entries().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_entry_of_another_version_is_a_del_all_the_same_and_one_in_anothers_file_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::in_state_dir(dir.path());
+        journal.store(&entry("a")).unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(DIRECTORY).join(name), text).unwrap();
+        write(
+            "b@eth0.json",
+            r#"{"version":2,"containerId":"b","ifname":"eth0","netns":{"id":7},"network":["n"],"more":1}"#,
+        );
+        write("c@eth0.json", r#"{"containerId":"c","ifname":"eth0"}"#);
+        write("d@eth0.json", r#"{"version":1,"containerId":"a","ifname":"eth0","network":"n"}"#);
+        write("e@eth0.json", r#"{"version":1,"containerId":"../e","ifname":"eth0","network":"n"}"#);
+        let (good, bad): (Vec<_>, Vec<_>) = journal.entries().unwrap().into_iter().partition(Result::is_ok);
+        let good: Vec<_> = good.into_iter().map(|one| one.unwrap().attachment.to_string()).collect();
+        assert_eq!(good, ["a/eth0", "b/eth0", "c/eth0"]);
+        assert_eq!(bad.len(), 2);
+        bad.iter().filter_map(|one| one.as_ref().err()).for_each(|refused| journal.set_aside(refused));
+        assert!(journal.holds(&entry("a").attachment), "what is about it and in another's file does not touch its own");
+        assert_eq!(journal.entries().unwrap().len(), 3);
     }
 
     #[test]

@@ -15,19 +15,23 @@ pub mod client;
 pub mod config;
 pub mod error;
 pub mod frame;
+pub mod garbage;
 pub mod identity;
 pub mod journal;
 pub mod message;
 pub mod result;
+pub mod runtime_config;
 pub mod version;
 
 pub use client::{Client, ClientError};
 pub use config::{AddSettings, NetworkConfig};
 pub use error::{CniError, code};
+pub use garbage::Garbage;
 pub use identity::{AttachmentId, ContainerId, InterfaceName, NameError};
 pub use journal::{Journal, JournalEntry, JournalError};
-pub use message::{CniRequest, Command, Envelope, PROTOCOL_VERSION, Request, Response};
+pub use message::{CniRequest, Command, Envelope, GcRequest, PROTOCOL_VERSION, Request, Response};
 pub use result::AddResult;
+pub use runtime_config::{Bandwidth, PortMapping, RuntimeConfig, TransportProtocol};
 pub use version::CniVersion;
 
 /// Directory of the agent's socket and lock when the network configuration names none.

@@ -24,6 +24,15 @@ pub struct UnsupportedVersion {
     pub given: String,
 }
 
+/// The verb is not one of the configuration's version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("CNI version {version} of the network configuration has no {verb}, which came with {since}; raise cniVersion")]
+pub struct VerbTooNew {
+    verb: &'static str,
+    since: CniVersion,
+    version: CniVersion,
+}
+
 impl CniVersion {
     /// Every supported version, oldest first.
     pub const ALL: [Self; 4] = [Self::V0_3_1, Self::V0_4_0, Self::V1_0_0, Self::V1_1_0];
@@ -38,6 +47,14 @@ impl CniVersion {
             Self::V1_0_0 => "1.0.0",
             Self::V1_1_0 => "1.1.0",
         }
+    }
+
+    /// Refuses a verb that came with `since` to a configuration of an earlier version, as its runtime cannot mean it.
+    ///
+    /// # Errors
+    /// [`VerbTooNew`] names the verb and both versions.
+    pub fn knows(self, verb: &'static str, since: Self) -> Result<(), VerbTooNew> {
+        if self < since { Err(VerbTooNew { verb, since, version: self }) } else { Ok(()) }
     }
 
     fn list() -> String {
@@ -71,6 +88,14 @@ mod tests {
         for version in CniVersion::ALL {
             assert_eq!(version.as_str().parse::<CniVersion>(), Ok(version));
         }
+    }
+
+    #[test]
+    fn a_verb_is_refused_to_versions_before_it() {
+        let knows = |version: CniVersion| version.knows("CHECK", CniVersion::V0_4_0).is_ok();
+        assert_eq!(CniVersion::ALL.map(knows), [false, true, true, true]);
+        let refused = CniVersion::V1_0_0.knows("GC", CniVersion::V1_1_0).expect_err("it came later").to_string();
+        assert!(refused.contains("1.0.0") && refused.contains("GC") && refused.contains("1.1.0"), "{refused}");
     }
 
     #[test]

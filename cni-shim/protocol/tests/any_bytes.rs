@@ -3,7 +3,10 @@
 use serde_json::Value;
 use sluice_cni_protocol::frame::{self, MAX_ANSWER, MAX_REQUEST};
 use sluice_cni_protocol::result::{Dns, Interface, IpConfig};
-use sluice_cni_protocol::{AddResult, AddSettings, CniError, CniVersion, Envelope, NetworkConfig, Request, Response};
+use sluice_cni_protocol::{
+    AddResult, AddSettings, CniError, CniVersion, Envelope, Garbage, NetworkConfig, PortMapping, Request, Response,
+    RuntimeConfig,
+};
 
 /// Reads the bytes as a message with its length in front, as one without, and as a network configuration.
 pub fn exercise(bytes: &[u8]) {
@@ -40,7 +43,11 @@ fn request(envelope: &Envelope) {
 fn configuration(value: &Value) {
     let Ok(NetworkConfig { run_dir, state_dir, .. }) = NetworkConfig::from_value(value) else { return };
     assert!(run_dir.is_absolute() && state_dir.is_absolute());
-    let Ok(AddSettings { dns, prev_result }) = AddSettings::from_value(value) else { return };
+    if let Ok(Garbage { valid }) = Garbage::from_value(value) {
+        assert!(valid.iter().all(|id| !id.container_id.as_str().contains('/')));
+    }
+    let Ok(AddSettings { dns, prev_result, runtime, .. }) = AddSettings::from_value(value) else { return };
+    capabilities(&runtime);
     let before = prev_result.unwrap_or_default();
     let (interfaces, ips) = (before.interfaces.len(), before.ips.clone());
     let whole = before.extended_by(ours(dns));
@@ -55,6 +62,19 @@ fn configuration(value: &Value) {
             assert_eq!(again, whole, "the newest shape has everything");
         }
     }
+}
+
+/// What becomes ports of the node, addresses and limits.
+fn capabilities(runtime: &RuntimeConfig) {
+    let RuntimeConfig { port_mappings, bandwidth, ips, mac, dns: _ } = runtime;
+    for (at, one) in port_mappings.iter().enumerate() {
+        assert!(one.host_port > 0 && one.container_port > 0);
+        assert!(port_mappings[..at].iter().all(|other| !other.overlaps(one)));
+    }
+    let again = serde_json::to_value(port_mappings).and_then(serde_json::from_value::<Vec<PortMapping>>);
+    assert_eq!(&again.expect("they are kept on disk"), port_mappings);
+    assert!(ips.len() <= 2 && mac.is_none_or(|mac| mac[0] & 1 == 0));
+    assert!(bandwidth.is_none_or(|both| both.ingress.or(both.egress).is_some()));
 }
 
 /// A result as the agent makes it.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 use serde_json::Value;
-use sluice_cni_protocol::{AddResult, CniError, CniRequest, Journal, NetworkConfig};
+use sluice_cni_protocol::{AddResult, AddSettings, CniError, CniRequest, GcRequest, Journal, NetworkConfig};
 use sluice_host::NetnsId;
 use sluice_model::Node;
 use tokio::sync::Notify;
@@ -138,15 +138,27 @@ impl Agent {
 }
 
 impl Calls for Agent {
-    fn add(&self, request: &CniRequest, config: &NetworkConfig) -> Result<AddResult, CniError> {
+    fn add(&self, request: &CniRequest, config: &NetworkConfig, settings: &AddSettings) -> Result<AddResult, CniError> {
         self.serial.run(&request.attachment, || {
             self.replay(&request.attachment);
-            Ok(self.attach(request, config.name.clone())?)
+            Ok(self.attach(request, config.name.clone(), settings)?)
         })
     }
 
     fn del(&self, request: &CniRequest) -> Result<(), CniError> {
         self.serial.run(&request.attachment, || Ok(self.detach(&request.attachment)?))
+    }
+
+    fn check(&self, request: &CniRequest, config: &NetworkConfig, told: &AddResult) -> Result<(), CniError> {
+        self.serial.run(&request.attachment, || Ok(self.check_pod(request, &config.name, told)?))
+    }
+
+    fn collect_garbage(&self, request: &GcRequest) -> Result<(), CniError> {
+        Ok(self.remove_all_but(request)?)
+    }
+
+    fn availability(&self) -> Result<(), CniError> {
+        Ok(self.can_attach()?)
     }
 
     fn status(&self) -> Value {

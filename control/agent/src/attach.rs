@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use sluice_cni_protocol::result::{Interface, IpConfig, Route as ResultRoute};
-use sluice_cni_protocol::{AddResult, CniError, CniRequest, code};
+use sluice_cni_protocol::{AddResult, AddSettings, CniError, CniRequest, code};
 use sluice_host::{Error, ErrorKind, LinkIndex, Netlink, Netns, Route, Scope};
 use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6, PortId};
 use sluice_wire::MacAddr;
@@ -23,6 +23,7 @@ use crate::pod_link::PodLink;
 use crate::readiness::Condition;
 use crate::state::{StateError, StoredAttachment};
 use crate::undo::Undo;
+use crate::wishes::{WishError, check_families};
 
 /// How long the file of a removed namespace may outlive it.
 const UNLINKING: std::time::Duration = std::time::Duration::from_millis(50);
@@ -51,6 +52,9 @@ pub(crate) enum AttachError {
     /// The pod's name is none.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The node cannot do what is asked for.
+    #[error(transparent)]
+    Wish(#[from] WishError),
     /// There is an attachment, or no room for one.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -84,6 +88,14 @@ impl AttachError {
             Self::Netns(error) if *error.kind() == ErrorKind::NotANamespace => code::INVALID_ENVIRONMENT,
             Self::Vanished(_) => code::UNKNOWN_CONTAINER,
             Self::Ledger(LedgerError::Exists(_)) => code::ALREADY_ATTACHED,
+            Self::Ledger(LedgerError::HostPortTaken { .. }) => code::HOST_PORT_TAKEN,
+            // The pod that has it may be about to go.
+            Self::Ledger(LedgerError::Address(IpamError::InUse(_))) => code::TRY_AGAIN_LATER,
+            Self::Ledger(LedgerError::Address(
+                IpamError::Outside { .. } | IpamError::Reserved { .. } | IpamError::TwoOfFamily(..),
+            )) => code::INVALID_CONFIG,
+            Self::Wish(WishError::Kernel(_)) => code::ATTACH_FAILED,
+            Self::Wish(_) => code::INVALID_CONFIG,
             // Pods that go make room.
             Self::Ledger(LedgerError::Address(IpamError::Full { .. })) => code::TRY_AGAIN_LATER,
             Self::NoNetworks(_) | Self::NoObjects | Self::Ledger(LedgerError::LinkTaken { .. }) => {
@@ -106,11 +118,17 @@ impl From<AttachError> for CniError {
 
 impl Agent {
     /// Attaches the container of `request`. One call at a time for an attachment.
-    pub(crate) fn attach(&self, request: &CniRequest, network: String) -> Result<AddResult, AttachError> {
+    pub(crate) fn attach(
+        &self,
+        request: &CniRequest,
+        network: String,
+        settings: &AddSettings,
+    ) -> Result<AddResult, AttachError> {
         let id = &request.attachment;
         let path = request.netns.as_deref().ok_or(AttachError::NoNetns)?;
         let netns = self.pod_netns(path)?;
         let pod = PodIdentity::from_args(&request.args, &host_link_name(id))?;
+        let wishes = self.wishes(settings)?;
         if self.ledger.get(id).is_some() {
             return Err(LedgerError::Exists(id.clone()).into());
         }
@@ -120,12 +138,13 @@ impl Agent {
         // Before any address is taken: one that is given back is not given out again for long.
         let _admission = self.dataplane.admit()?;
         let mut undo = Undo::default();
-        let wanted = Wanted { attachment: id.clone(), netns: path.to_owned(), pod, network };
+        let wanted = Wanted { attachment: id.clone(), netns: path.to_owned(), pod, network, wishes };
         let stored = self.ledger.reserve(wanted).map_err(|error| self.explain(error))?;
         undo.push("give the addresses back", || {
             self.ledger.forget(id);
             self.ledger.save()
         });
+        check_families(&stored)?;
         let routes = self.wire_up(&stored, &netns, &mut undo)?;
         self.ledger.set_phase(id, Phase::Live);
         undo.push("publish tables without the pod", || {
@@ -180,6 +199,8 @@ impl Agent {
             ifname: &stored.ifname,
             mac: MacAddr(stored.mac),
             addresses: &stored.addresses,
+            default_route: stored.requested.default_route,
+            networks: &stored.requested.routes,
             shape: self.shape,
         }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use sluice_model::{Node, PeersConfig, ServicesConfig, TunnelConfig, masquerade};
+use sluice_model::{Node, PeersConfig, PortMapping, ServicesConfig, TunnelConfig, masquerade};
 use sluice_tables::{Choice, Encapsulation as Header, Family, Masquerade, Tunnel};
 
 use crate::config::{Encapsulation, EndpointChoice, Network, Switched};
@@ -13,8 +13,8 @@ const OVERHEAD_V4: u16 = 14 + 8 + 8 + 20;
 const OVERHEAD_V6: u16 = 14 + 8 + 8 + 40;
 
 impl Network {
-    /// How Services are compiled; `addresses` are all that the node's stack has.
-    pub(crate) fn services(&self, addresses: &[IpAddr]) -> ServicesConfig {
+    /// How Services are compiled; `addresses` are all that the node's stack has, `port_mappings` its ports that are pods'.
+    pub(crate) fn services(&self, addresses: &[IpAddr], port_mappings: Vec<PortMapping>) -> ServicesConfig {
         ServicesConfig {
             service_cidrs: self.service_cidrs.clone(),
             node_port_addresses: self.node_port_addresses.clone(),
@@ -27,6 +27,7 @@ impl Network {
             },
             masquerade_ports: self.masquerade_ports,
             tunnel_port: self.is_tunnelled().then_some(self.tunnel_port),
+            port_mappings,
         }
     }
 

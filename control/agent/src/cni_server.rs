@@ -9,15 +9,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_cni_protocol::{
-    AddResult, AddSettings, CniError, CniRequest, Command, Envelope, NetworkConfig, PROTOCOL_VERSION, Request,
-    Response, SOCKET_NAME, code, frame,
+    AddResult, AddSettings, CniError, CniRequest, Command, GcRequest, NetworkConfig, Request, Response, SOCKET_NAME,
+    code, frame,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
+
+mod answer;
+
+use self::answer::{Received, answer, internal_error, other_version, read_request};
 
 /// Calls carried out at once; more wait. Each may hold a thread for the length of its kernel calls.
 const CALLS_AT_ONCE: u32 = 64;
@@ -31,9 +35,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the requests are about. The calls block; they are made on threads of their own.
 pub(crate) trait Calls: Send + Sync + 'static {
     /// Attaches a container; the result has nothing of an earlier plugin in it.
-    fn add(&self, request: &CniRequest, config: &NetworkConfig) -> Result<AddResult, CniError>;
+    fn add(&self, request: &CniRequest, config: &NetworkConfig, settings: &AddSettings) -> Result<AddResult, CniError>;
     /// Detaches a container; nothing there is a success.
     fn del(&self, request: &CniRequest) -> Result<(), CniError>;
+    /// Compares a container with what `told` says that ADD left.
+    fn check(&self, request: &CniRequest, config: &NetworkConfig, told: &AddResult) -> Result<(), CniError>;
+    /// Removes all of a network but what is valid.
+    fn collect_garbage(&self, request: &GcRequest) -> Result<(), CniError>;
+    /// Whether pods can be attached now. Does not wait for other calls.
+    fn availability(&self) -> Result<(), CniError>;
     /// The status document.
     fn status(&self) -> Value;
 }
@@ -117,21 +127,27 @@ async fn exchange<C: Calls>(
         let msg = format!("user {peer} may not talk to sluiced; call it as root");
         return reply(&mut stream, &Response::Error(CniError::new(code::IO_FAILURE, msg))).await;
     }
-    let envelope = match timeout(CLIENT_TIMEOUT, receive(&mut stream)).await {
-        Ok(Ok(envelope)) => envelope,
+    let request = match timeout(CLIENT_TIMEOUT, receive(&mut stream)).await {
+        Ok(Ok(Received::Request(request))) => request,
+        Ok(Ok(Received::OtherVersion(version))) => return reply(&mut stream, &other_version(version)).await,
         Ok(Err(error)) => {
             let msg = format!("request to sluiced: {error}");
             return reply(&mut stream, &Response::Error(CniError::new(code::DECODE_FAILURE, msg))).await;
         }
         Err(late) => return Err(io::Error::from(late).into()),
     };
+    if request == Request::Availability {
+        // It waits in no line: who asks is told at once, also when all places are taken.
+        let answered = tokio::task::spawn_blocking(move || answer(&*calls, request)).await;
+        return reply(&mut stream, &answered.unwrap_or_else(|_| internal_error())).await;
+    }
     // Closed only with the runtime; then the connection is of no use either.
     let Ok(_place) = places.acquire().await else { return Ok(()) };
-    if is_add(&envelope) && has_hung_up(&stream) {
+    if is_add(&request) && has_hung_up(&stream) {
         // The runtime has given it up, and its DEL may have been carried out while this waited.
         return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
     }
-    let answered = tokio::task::spawn_blocking(move || answer(&*calls, envelope)).await;
+    let answered = tokio::task::spawn_blocking(move || answer(&*calls, request)).await;
     reply(&mut stream, &answered.unwrap_or_else(|_| internal_error())).await
 }
 
@@ -143,8 +159,8 @@ async fn reply(stream: &mut UnixStream, response: &Response) -> Result<(), frame
     Ok(timeout(CLIENT_TIMEOUT, stream.write_all(&bytes)).await.map_err(io::Error::from)??)
 }
 
-fn is_add(envelope: &Envelope) -> bool {
-    matches!(&envelope.request, Request::Cni(CniRequest { command: Command::Add, .. }))
+fn is_add(request: &Request) -> bool {
+    matches!(request, Request::Cni(CniRequest { command: Command::Add, .. }))
 }
 
 /// A client sends nothing after its request, so all that can be read then is the end.
@@ -158,7 +174,7 @@ fn may_call(peer: u32, own: u32) -> bool {
     peer == 0 || peer == own
 }
 
-async fn receive(stream: &mut UnixStream) -> Result<Envelope, frame::FrameError> {
+async fn receive(stream: &mut UnixStream) -> Result<Received, frame::FrameError> {
     let mut header = [0; frame::HEADER];
     stream.read_exact(&mut header).await?;
     let length = frame::body_length(header, frame::MAX_REQUEST)?;
@@ -168,47 +184,7 @@ async fn receive(stream: &mut UnixStream) -> Result<Envelope, frame::FrameError>
     if body.len() < length {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
     }
-    frame::decode(&body)
-}
-
-/// A call that panicked. Its own clean-up has run; the agent goes on.
-fn internal_error() -> Response {
-    let msg = "sluiced failed on this request; its log has the reason";
-    Response::Error(CniError::new(code::TRY_AGAIN_LATER, msg))
-}
-
-fn answer(calls: &impl Calls, envelope: Envelope) -> Response {
-    if envelope.version != PROTOCOL_VERSION {
-        let msg = format!(
-            "request in protocol version {}, but this sluiced speaks {PROTOCOL_VERSION}; install sluice-cni and sluiced \
-             of one release",
-            envelope.version
-        );
-        return Response::Error(CniError::new(code::TRY_AGAIN_LATER, msg));
-    }
-    match envelope.request {
-        Request::Status => Response::Ok(calls.status()),
-        Request::Cni(request) => match cni(calls, &request) {
-            Ok(value) => Response::Ok(value),
-            Err(error) => {
-                info!(attachment = %request.attachment, verb = ?request.command, %error, details = %error.details, "refused");
-                Response::Error(error)
-            }
-        },
-    }
-}
-
-fn cni(calls: &impl Calls, request: &CniRequest) -> Result<Value, CniError> {
-    let config = NetworkConfig::from_value(&request.config)?;
-    match request.command {
-        Command::Add => {
-            let AddSettings { dns, prev_result } = AddSettings::from_value(&request.config)?;
-            let ours = AddResult { dns, ..calls.add(request, &config)? };
-            let whole = prev_result.unwrap_or_default().extended_by(ours);
-            Ok(whole.render(config.cni_version))
-        }
-        Command::Del => calls.del(request).map(|()| Value::Null),
-    }
+    read_request(&body)
 }
 
 #[cfg(test)]

@@ -243,6 +243,11 @@ impl Dataplane {
         Ok(())
     }
 
+    /// Whether the switch has the port, with the XDP program on its device.
+    pub(crate) fn has_port(&self, id: PortId) -> bool {
+        self.attachments().contains_key(&id)
+    }
+
     /// The worker that polls a port, or will.
     pub(crate) fn worker_for(&self, id: PortId) -> WorkerId {
         self.switch.worker_for(id)

@@ -17,6 +17,7 @@ use sluice_wire::MacAddr;
 use self::compiled::Compilation;
 use self::in_force::InForce;
 use self::latency::{Latency, Pending, happened};
+use self::port_mappings::port_mappings;
 use crate::config::Network;
 use crate::shape::Shape;
 use crate::state::StoredAttachment;
@@ -25,6 +26,7 @@ mod beyond;
 mod compiled;
 mod in_force;
 mod latency;
+mod port_mappings;
 mod surroundings;
 
 pub(crate) use self::in_force::Standing;
@@ -302,6 +304,7 @@ impl Generations {
                 addresses: &inner.surroundings.addresses,
                 underlay: &inner.surroundings.reached(),
                 attachments: &attachments,
+                port_mappings: &port_mappings(attached, &attachments),
                 network: &self.network,
                 seed: self.seed,
             };

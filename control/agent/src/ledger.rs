@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
-use sluice_cni_protocol::{AttachmentId, NameError};
+use sluice_cni_protocol::{AttachmentId, NameError, PortMapping};
 use sluice_tables::PortId;
 use tracing::warn;
 
@@ -14,6 +14,7 @@ use crate::ipam::{Ipam, IpamError, Usage};
 use crate::link_name::{host_link_name, is_host_link_name, pod_mac};
 use crate::pod_identity::PodIdentity;
 use crate::state::{State, StateError, StateFile, StoredAttachment};
+use crate::wishes::Wishes;
 
 /// The port of the node's own stack. Pods have the others.
 pub(crate) const HOST_PORT: PortId = PortId(0);
@@ -37,6 +38,16 @@ pub(crate) enum LedgerError {
         /// Who has it.
         owner: AttachmentId,
     },
+    /// Another pod has the node's port.
+    #[error(
+        "host port {mapping} is that of {owner} until that is detached; the pod has to wait, or go to another node"
+    )]
+    HostPortTaken {
+        /// What was asked for.
+        mapping: PortMapping,
+        /// Who has it.
+        owner: AttachmentId,
+    },
     /// No port.
     #[error("all {LAST_POD_PORT} ports of the switch are in use; delete pods")]
     NoPort,
@@ -49,6 +60,7 @@ pub(crate) struct Wanted {
     pub(crate) netns: PathBuf,
     pub(crate) pod: PodIdentity,
     pub(crate) network: String,
+    pub(crate) wishes: Wishes,
 }
 
 /// All attachments of the node. The lock is held for lookups only, never over a call into the kernel.
@@ -126,7 +138,7 @@ impl Ledger {
 
     /// Enters an attachment, [`Phase::Pending`], with addresses and a port of its own.
     pub(crate) fn reserve(&self, wanted: Wanted) -> Result<StoredAttachment, LedgerError> {
-        let Wanted { attachment, netns, pod, network } = wanted;
+        let Wanted { attachment, netns, pod, network, wishes: Wishes { addresses, mac, requested } } = wanted;
         let mut inner = self.inner();
         if inner.entries.contains_key(&attachment) {
             return Err(LedgerError::Exists(attachment));
@@ -135,21 +147,25 @@ impl Ledger {
         if let Some(owner) = inner.owner_of_link(&host_veth) {
             return Err(LedgerError::LinkTaken { link: host_veth, owner });
         }
+        if let Some((mapping, owner)) = inner.owner_of_host_port(&requested.port_mappings) {
+            return Err(LedgerError::HostPortTaken { mapping, owner });
+        }
         let port = inner.free_port().ok_or(LedgerError::NoPort)?;
-        let addresses = inner.ipam.allocate(&[])?;
+        let addresses = inner.ipam.allocate(&addresses)?;
         inner.last_port = port;
         let stored = StoredAttachment {
             container_id: attachment.container_id.to_string(),
             ifname: attachment.ifname.to_string(),
             netns,
             host_veth,
-            mac: pod_mac(&attachment).0,
+            mac: mac.unwrap_or(pod_mac(&attachment).0),
             addresses,
             pod_namespace: pod.name.namespace().as_str().to_owned(),
             pod_name: pod.name.name().to_owned(),
             pod_uid: pod.uid,
             port,
             network,
+            requested,
         };
         inner.entries.insert(attachment, Entry { stored: stored.clone(), phase: Phase::Pending });
         Ok(stored)
@@ -180,6 +196,23 @@ impl Ledger {
     /// The attachment, live or not.
     pub(crate) fn get(&self, attachment: &AttachmentId) -> Option<StoredAttachment> {
         self.inner().entries.get(attachment).map(|e| e.stored.clone())
+    }
+
+    /// The attachment and how far it is.
+    pub(crate) fn find(&self, attachment: &AttachmentId) -> Option<(StoredAttachment, Phase)> {
+        self.inner().entries.get(attachment).map(|entry| (entry.stored.clone(), entry.phase))
+    }
+
+    /// The attachments of a network.
+    pub(crate) fn of_network(&self, network: &str) -> Vec<AttachmentId> {
+        let inner = self.inner();
+        let of_network = inner.entries.iter().filter(|(_, entry)| entry.stored.network == network);
+        of_network.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether a port is left for one more pod.
+    pub(crate) fn has_free_port(&self) -> bool {
+        self.inner().free_port().is_some()
     }
 
     /// Whose the node's end of this name is.
@@ -292,6 +325,15 @@ impl Inner {
 
     fn owner_of_link(&self, name: &str) -> Option<AttachmentId> {
         self.entries.iter().find(|(_, entry)| entry.stored.host_veth == name).map(|(id, _)| id.clone())
+    }
+
+    /// The first of `mappings` that another attachment has, and which.
+    fn owner_of_host_port(&self, mappings: &[PortMapping]) -> Option<(PortMapping, AttachmentId)> {
+        let taken = |mapping: &PortMapping| {
+            let mut owners = self.entries.iter();
+            owners.find(|(_, entry)| entry.stored.requested.port_mappings.iter().any(|other| other.overlaps(mapping)))
+        };
+        mappings.iter().find_map(|mapping| Some((mapping.clone(), taken(mapping)?.0.clone())))
     }
 
     /// The next port in turn, so that the number of a removed port comes back late.

@@ -14,7 +14,8 @@
 //! | `run`, `start`, `recover` | the life of the process: start, repair what an earlier one left, serve, leave |
 //! | [`config`], `logging`, `cores`, `descriptors`, `lock` | what it is told, and what it takes for itself |
 //! | `agent` | all parts together |
-//! | `cni_server`, `attach`, `detach`, `serial`, `undo` | requests, and what they do |
+//! | `cni_server`, `attach`, `wishes`, `detach`, `pod_check`, `garbage`, `availability` | requests, and what they do |
+//! | `serial`, `undo` | what keeps them apart, and what takes them back |
 //! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
 //! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
 //! | `feed`, `objects`, `generations`, `pace`, `beyond` | Kubernetes objects to tables |
@@ -31,6 +32,7 @@
 mod agent;
 mod api;
 mod attach;
+mod availability;
 mod beyond;
 mod cni_server;
 pub mod config;
@@ -42,6 +44,7 @@ mod detach;
 mod detour;
 mod faults;
 mod feed;
+mod garbage;
 mod generations;
 mod health_checks;
 mod histogram;
@@ -58,6 +61,7 @@ mod logging;
 mod metrics;
 mod objects;
 mod pace;
+mod pod_check;
 mod pod_identity;
 mod pod_link;
 mod readiness;
@@ -71,5 +75,6 @@ pub mod state;
 mod status;
 mod undo;
 mod uplink;
+mod wishes;
 
 pub use run::main;

@@ -30,6 +30,10 @@ pub(crate) struct PodLink<'a> {
     pub(crate) mac: MacAddr,
     /// The pod's addresses.
     pub(crate) addresses: &'a [IpAddr],
+    /// Whether everything is reached by it.
+    pub(crate) default_route: bool,
+    /// Networks that are reached by it in any case.
+    pub(crate) networks: &'a [IpNet],
     /// Sizes.
     pub(crate) shape: Shape,
 }
@@ -75,10 +79,38 @@ impl PodLink<'_> {
         let elsewhere = |route: &Route| {
             present.iter().any(|p| p.destination == route.destination && p.table == route.table && p.link != Some(link))
         };
-        let mut routes = routes(link, self.addresses, self.shape);
+        let mut routes = self.routes(link);
         routes.retain(|route| !elsewhere(route));
         routes.iter().try_for_each(|route| inside.replace_route(route))?;
         Ok(routes)
+    }
+
+    /// The routes by the device `link`, of the families that the pod has an address of.
+    fn routes(&self, link: LinkIndex) -> Vec<Route> {
+        let (v4, v6) = (IpAddr::from(GATEWAY_IPV4), IpAddr::from(GATEWAY_IPV6));
+        let by_it = |route: Route, gateway: IpAddr| Route {
+            link: Some(link),
+            mtu: Some(u32::from(self.shape.path_mtu)),
+            advmss: Some(self.shape.advmss(gateway)),
+            ..route
+        };
+        let through = |route: Route, gateway: IpAddr| by_it(Route { gateway: Some(gateway), ..route }, gateway);
+        let mut routes = Vec::new();
+        for (gateway, everything) in [(v4, Route::default_v4()), (v6, Route::default_v6())] {
+            if !self.addresses.iter().any(|address| address.is_ipv4() == gateway.is_ipv4()) {
+                continue;
+            }
+            if gateway.is_ipv4() {
+                routes.push(by_it(Route { scope: Some(Scope::Link), ..Route::to(IpNet::from(gateway)) }, gateway));
+            }
+            if self.default_route {
+                routes.push(through(everything, gateway));
+            }
+            let of_family = self.networks.iter().filter(|net| net.addr().is_ipv4() == gateway.is_ipv4());
+            // The way to the gateway itself may be another interface's of the pod.
+            routes.extend(of_family.map(|net| through(Route { onlink: true, ..Route::to(*net) }, gateway)));
+        }
+        routes
     }
 }
 
@@ -115,41 +147,36 @@ fn without_ipv6_too(result: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// The routes of a pod with these addresses.
-fn routes(link: LinkIndex, addresses: &[IpAddr], shape: Shape) -> Vec<Route> {
-    let v4 = IpAddr::from(GATEWAY_IPV4);
-    let v6 = IpAddr::from(GATEWAY_IPV6);
-    let through = |route: Route, gateway: IpAddr| Route {
-        link: Some(link),
-        mtu: Some(u32::from(shape.path_mtu)),
-        advmss: Some(shape.advmss(gateway)),
-        ..route
-    };
-    let mut routes = Vec::new();
-    if addresses.iter().any(IpAddr::is_ipv4) {
-        routes.push(through(Route { scope: Some(Scope::Link), ..Route::to(IpNet::from(v4)) }, v4));
-        routes.push(through(Route { gateway: Some(v4), ..Route::default_v4() }, v4));
-    }
-    if addresses.iter().any(IpAddr::is_ipv6) {
-        routes.push(through(Route { gateway: Some(v6), ..Route::default_v6() }, v6));
-    }
-    routes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn routes_of(addresses: &[&str], default_route: bool, networks: &[&str]) -> Vec<Route> {
+        let netns = Netns::current().expect("/proc is mounted");
+        let addresses: Vec<IpAddr> = addresses.iter().map(|it| it.parse().expect("an address")).collect();
+        let networks: Vec<IpNet> = networks.iter().map(|it| it.parse().expect("a network")).collect();
+        let shape = Shape { path_mtu: 1400, super_frames: true, wire_mtu: 0 };
+        let (host_link, alias, ifname, mac) = ("slu0", "", "eth0", MacAddr([2, 0, 0, 0, 0, 1]));
+        let (addresses, networks, netns) = (&addresses[..], &networks[..], &netns);
+        PodLink { host_link, alias, netns, ifname, mac, addresses, default_route, networks, shape }.routes(LinkIndex(2))
+    }
+
     #[test]
     fn a_pod_has_routes_only_for_its_families() {
-        let shape = Shape { path_mtu: 1400, super_frames: true, wire_mtu: 0 };
-        let of = |addresses: &[IpAddr]| routes(LinkIndex(2), addresses, shape);
-        let v4 = of(&["10.0.0.2".parse().unwrap()]);
+        let v4 = routes_of(&["10.0.0.2"], true, &[]);
         assert_eq!(v4.len(), 2);
         assert!(v4.iter().all(|r| r.mtu == Some(1400) && r.advmss == Some(1360) && r.destination.addr().is_ipv4()));
-        let v6 = of(&["fd00::2".parse().unwrap()]);
+        let v6 = routes_of(&["fd00::2"], true, &[]);
         assert_eq!(v6.len(), 1);
         assert_eq!((v6[0].gateway, v6[0].advmss), (Some(GATEWAY_IPV6.into()), Some(1340)));
-        assert_eq!(of(&[]).len(), 0);
+        assert_eq!(routes_of(&[], true, &["10.0.0.0/8"]).len(), 0);
+    }
+
+    #[test]
+    fn a_second_interface_leads_to_the_networks_asked_for_and_to_nothing_else() {
+        let routes = routes_of(&["10.0.0.2", "fd00::2"], false, &["10.0.0.0/8", "fd00::/48"]);
+        let to: Vec<String> = routes.iter().map(|route| route.destination.to_string()).collect();
+        assert_eq!(to, ["169.254.1.1/32", "10.0.0.0/8", "fd00::/48"]);
+        assert!(routes[1..].iter().all(|route| route.onlink && route.mtu == Some(1400)));
     }
 }

@@ -70,6 +70,11 @@ impl Readiness {
         self.unmet().values().cloned().collect()
     }
 
+    /// The conditions that do not hold, each with the reason.
+    pub(crate) fn all_unmet(&self) -> BTreeMap<Condition, String> {
+        self.unmet().clone()
+    }
+
     fn unmet(&self) -> MutexGuard<'_, BTreeMap<Condition, String>> {
         self.unmet.lock().unwrap_or_else(PoisonError::into_inner)
     }

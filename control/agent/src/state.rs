@@ -15,11 +15,16 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod mac_text;
+mod requested;
 
 pub use check::Contradiction;
+pub use requested::Requested;
 
 /// Version of the file's form. Any change of a field changes it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The oldest version that is read. What version 1 lacks has its default.
+const OLDEST: u32 = 1;
 
 /// Name of the file in the state directory.
 const FILE: &str = "state.json";
@@ -65,6 +70,9 @@ pub struct StoredAttachment {
     pub port: u16,
     /// The network's name in the CNI configuration.
     pub network: String,
+    /// What was asked for beyond the usual.
+    #[serde(default)]
+    pub requested: Requested,
 }
 
 /// The file: the version first, then the state.
@@ -103,7 +111,7 @@ pub enum StateError {
         source: serde_json::Error,
     },
     /// Written by another version of the agent.
-    #[error("{} has version {found}, this agent reads {VERSION}; run the agent that wrote it, or move it aside to \
+    #[error("{} has version {found}, this agent reads {OLDEST} to {VERSION}; run the agent that wrote it, or move it aside to \
              start with no attachments", path.display())]
     UnknownVersion {
         /// The file.
@@ -207,7 +215,7 @@ impl StateFile {
 fn parse(path: &Path, bytes: &[u8]) -> Result<State, StateError> {
     let corrupt = |source| StateError::Corrupt { path: path.to_owned(), source };
     let VersionOnly { version } = serde_json::from_slice(bytes).map_err(corrupt)?;
-    if version != VERSION {
+    if !(OLDEST..=VERSION).contains(&version) {
         return Err(StateError::UnknownVersion { path: path.to_owned(), found: version });
     }
     let Stored { version: _, state } = serde_json::from_slice::<Stored<State>>(bytes).map_err(corrupt)?;

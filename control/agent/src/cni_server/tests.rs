@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::json;
-use sluice_cni_protocol::{Client, ClientError, DEFAULT_RUN_DIR};
+use sluice_cni_protocol::{Client, ClientError, DEFAULT_RUN_DIR, Envelope, PROTOCOL_VERSION};
 
 use super::*;
 
@@ -20,7 +20,7 @@ struct Scripted {
 }
 
 impl Calls for Scripted {
-    fn add(&self, request: &CniRequest, _: &NetworkConfig) -> Result<AddResult, CniError> {
+    fn add(&self, request: &CniRequest, _: &NetworkConfig, _: &AddSettings) -> Result<AddResult, CniError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         match request.attachment.container_id.as_str() {
             "slow" => {
@@ -38,6 +38,18 @@ impl Calls for Scripted {
     fn del(&self, _: &CniRequest) -> Result<(), CniError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn check(&self, _: &CniRequest, _: &NetworkConfig, told: &AddResult) -> Result<(), CniError> {
+        if told.ips.is_empty() { Err(CniError::new(code::CHECK_FAILED, "no address")) } else { Ok(()) }
+    }
+
+    fn collect_garbage(&self, request: &GcRequest) -> Result<(), CniError> {
+        if request.valid.is_empty() { Ok(()) } else { Err(CniError::new(code::GC_FAILED, "stuck")) }
+    }
+
+    fn availability(&self) -> Result<(), CniError> {
+        Err(CniError::new(code::NOT_AVAILABLE, "no podCIDRs"))
     }
 
     fn status(&self) -> Value {
@@ -91,6 +103,39 @@ fn requests_are_answered_in_their_version() {
 }
 
 #[test]
+fn checks_garbage_and_availability_are_asked_of_the_agent() {
+    against_server(|run_dir| {
+        let client = Client::in_run_dir(run_dir);
+        let mut known = config();
+        let missing = refusal(client.call(request("CHECK", "c", known.clone())));
+        assert!(missing.code == code::INVALID_CONFIG && missing.msg.contains("prevResult"), "{missing}");
+        known["prevResult"] = json!({"ips": []});
+        assert_eq!(refusal(client.call(request("CHECK", "c", known.clone()))).code, code::CHECK_FAILED);
+        known["prevResult"] = json!({"ips": [{"address": "10.9.0.1/32"}]});
+        assert_eq!(client.call(request("CHECK", "c", known)).unwrap(), Response::Ok(Value::Null));
+        let gc = |valid: Value| Request::Gc(serde_json::from_value(json!({"network": "n", "valid": valid})).unwrap());
+        assert_eq!(client.call(gc(json!([]))).unwrap(), Response::Ok(Value::Null));
+        let stuck = client.call(gc(json!([{"containerId": "c", "ifname": "eth0"}])));
+        assert_eq!(refusal(stuck).code, code::GC_FAILED);
+        assert_eq!(refusal(client.call(Request::Availability)).code, code::NOT_AVAILABLE);
+    });
+}
+
+#[test]
+fn availability_is_told_while_all_places_are_taken() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut client = theirs.into_std().unwrap();
+        client.set_nonblocking(false).unwrap();
+        frame::write(&mut client, &Envelope::new(Request::Availability), frame::MAX_REQUEST).unwrap();
+        exchange(ours, Arc::new(Scripted::default()), &Semaphore::new(0)).await.unwrap();
+        let answer: Response = frame::read(&mut client, frame::MAX_ANSWER).unwrap();
+        assert_eq!(refusal(Ok(answer)).code, code::NOT_AVAILABLE);
+    });
+}
+
+#[test]
 fn an_earlier_plugins_result_is_handed_on() {
     against_server(|run_dir| {
         let mut config = config();
@@ -118,12 +163,19 @@ fn refusals_and_panics_come_back_as_errors_and_the_server_goes_on() {
 #[test]
 fn nonsense_and_other_protocol_versions_are_refused() {
     against_server(|run_dir| {
+        // A shim of another release may ask for what this agent has never heard of.
+        for (version, request) in [(1, "status"), (PROTOCOL_VERSION + 1, "dance")] {
+            let mut stream = Blocking::connect(run_dir.join(SOCKET_NAME)).unwrap();
+            let sent = json!({"version": version, "request": request});
+            frame::write(&mut stream, &sent, frame::MAX_REQUEST).unwrap();
+            let answer: Response = frame::read(&mut stream, frame::MAX_ANSWER).unwrap();
+            let refused = refusal(Ok(answer));
+            assert_eq!(refused.code, code::TRY_AGAIN_LATER);
+            assert!(refused.msg.contains(&format!("version {version}")) && refused.msg.contains("one release"));
+        }
         let mut stream = Blocking::connect(run_dir.join(SOCKET_NAME)).unwrap();
-        frame::write(&mut stream, &json!({"version": 2, "request": "status"}), frame::MAX_REQUEST).unwrap();
-        let answer: Response = frame::read(&mut stream, frame::MAX_ANSWER).unwrap();
-        assert_eq!(refusal(Ok(answer)).code, code::TRY_AGAIN_LATER);
-        let mut stream = Blocking::connect(run_dir.join(SOCKET_NAME)).unwrap();
-        frame::write(&mut stream, &json!({"version": 1, "request": "dance"}), frame::MAX_REQUEST).unwrap();
+        frame::write(&mut stream, &json!({"version": PROTOCOL_VERSION, "request": "dance"}), frame::MAX_REQUEST)
+            .unwrap();
         let answer: Response = frame::read(&mut stream, frame::MAX_ANSWER).unwrap();
         assert_eq!(refusal(Ok(answer)).code, code::DECODE_FAILURE);
     });

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use sluice_model::{Attachment, Compiler, Index, Node, Setting};
+use sluice_model::{Attachment, Compiler, Index, Node, PortMapping, Setting};
 
 use crate::config::Network;
 
@@ -23,6 +23,8 @@ pub(super) struct For<'a> {
     /// What the uplink reaches without a tunnel.
     pub(super) underlay: &'a [IpNet],
     pub(super) attachments: &'a [Attachment],
+    /// Ports of the node that lead to pods.
+    pub(super) port_mappings: &'a [PortMapping],
     pub(super) network: &'a Network,
     /// Seeds the hash maps.
     pub(super) seed: u64,
@@ -36,8 +38,8 @@ impl Compilation {
 
     /// Compiles what has changed.
     pub(super) fn compile(&mut self, index: &mut Index, wanted: &For<'_>) {
-        let For { node, addresses, underlay, attachments, network, seed } = *wanted;
-        let services = &network.services(addresses);
+        let For { node, addresses, underlay, attachments, port_mappings, network, seed } = *wanted;
+        let services = &network.services(addresses, port_mappings.to_vec());
         let peers = &network.peers(node, addresses, underlay);
         self.through(|compiler| compiler.compile(index, &Setting { node, attachments, services, peers, seed }));
     }
@@ -71,7 +73,15 @@ mod tests {
         let keys = Keys { node_name: Some("n1".into()), source: SourceKeys::of_directory("/m"), ..Keys::default() };
         let network = Config::check(keys, &Surroundings { cores: vec![0], ..Default::default() }).unwrap().network;
         let own = node("n1", 1);
-        let wanted = For { node: &own, addresses: &[], underlay: &[], attachments: &[], network: &network, seed: 7 };
+        let wanted = For {
+            node: &own,
+            addresses: &[],
+            underlay: &[],
+            attachments: &[],
+            port_mappings: &[],
+            network: &network,
+            seed: 7,
+        };
         let (mut index, mut compilation) = (Index::new(), Compilation::default());
         index.apply(Object::Node(own.clone()));
         compilation.compile(&mut index, &wanted);

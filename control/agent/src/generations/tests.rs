@@ -38,6 +38,7 @@ fn attached(port: u16, address: &str) -> StoredAttachment {
         pod_uid: None,
         port,
         network: "sluice".into(),
+        requested: Default::default(),
     }
 }
 

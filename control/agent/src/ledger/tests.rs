@@ -1,6 +1,7 @@
 //! What is entered, kept and given back, over restarts and changes of the podCIDRs.
 
 use super::*;
+use crate::state::Requested;
 
 fn wanted(container: &str) -> Wanted {
     Wanted {
@@ -8,6 +9,7 @@ fn wanted(container: &str) -> Wanted {
         netns: "/run/netns/x".into(),
         pod: PodIdentity::from_args("", "pod").unwrap(),
         network: "sluice".into(),
+        wishes: Wishes::default(),
     }
 }
 
@@ -152,4 +154,58 @@ fn ports_that_no_pod_can_have_are_numbered_anew_and_devices_that_are_not_ours_ar
     assert_eq!(ports.len(), 3);
     assert_eq!(ports[2], 7);
     assert!(ports.iter().all(|port| (1..=LAST_POD_PORT).contains(port)) && ports[0] != ports[1], "{ports:?}");
+}
+
+fn mapped(container: &str, mappings: serde_json::Value) -> Wanted {
+    let port_mappings = serde_json::from_value(mappings).expect("port mappings");
+    let requested = Requested { port_mappings, ..Requested::default() };
+    Wanted { wishes: Wishes { requested, ..Wishes::default() }, ..wanted(container) }
+}
+
+#[test]
+fn a_port_of_the_node_is_one_pods_until_that_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(&dir, &["10.0.0.0/24"]);
+    let one = |host_ip: &str, protocol: &str| serde_json::json!([{"hostIP": host_ip, "hostPort": 80, "protocol": protocol, "containerPort": 8080}]);
+    ledger.reserve(mapped("a", one("192.0.2.1", "tcp"))).unwrap();
+    for (container, host_ip, protocol) in [("b", "192.0.2.2", "tcp"), ("c", "192.0.2.1", "udp"), ("d", "::", "tcp")] {
+        ledger.reserve(mapped(container, one(host_ip, protocol))).unwrap();
+    }
+    let before = ledger.usage();
+    let refused = ledger.reserve(mapped("e", one("0.0.0.0", "tcp"))).unwrap_err();
+    assert!(matches!(refused, LedgerError::HostPortTaken { .. }), "{refused}");
+    let told = refused.to_string();
+    assert!(told.contains("0.0.0.0:80/TCP") && told.contains("a/eth0"), "{told}");
+    assert_eq!(ledger.usage(), before, "no address was taken for it");
+    ledger.forget(&id("a"));
+    ledger.forget(&id("b"));
+    ledger.reserve(mapped("e", one("0.0.0.0", "tcp"))).unwrap();
+}
+
+#[test]
+fn addresses_and_the_mac_that_were_asked_for_are_given_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(&dir, &["10.0.0.0/24", "fd00::/64"]);
+    let ask = |container: &str, address: &str| {
+        let wishes =
+            Wishes { addresses: vec![address.parse().unwrap()], mac: Some([2, 0, 0, 0, 0, 9]), ..Wishes::default() };
+        ledger.reserve(Wanted { wishes, ..wanted(container) })
+    };
+    let given = ask("a", "10.0.0.77").unwrap();
+    assert_eq!((given.addresses[0].to_string().as_str(), given.addresses.len()), ("10.0.0.77", 2));
+    assert_eq!(given.mac, [2, 0, 0, 0, 0, 9]);
+    assert!(matches!(ask("b", "10.0.0.77"), Err(LedgerError::Address(IpamError::InUse(_)))));
+    assert!(matches!(ask("b", "10.9.0.77"), Err(LedgerError::Address(IpamError::Outside { .. }))));
+    assert!(matches!(ask("b", "10.0.0.1"), Err(LedgerError::Address(IpamError::Reserved { .. }))));
+}
+
+#[test]
+fn a_networks_attachments_are_told_apart_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = ledger(&dir, &["10.0.0.0/24"]);
+    ledger.reserve(wanted("a")).unwrap();
+    ledger.reserve(Wanted { network: "other".into(), ..wanted("b") }).unwrap();
+    assert_eq!(ledger.of_network("sluice"), [id("a")]);
+    assert_eq!(ledger.of_network("other"), [id("b")]);
+    assert_eq!(ledger.of_network("nobody's"), []);
 }

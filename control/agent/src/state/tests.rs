@@ -19,6 +19,7 @@ fn attachment(number: u16) -> StoredAttachment {
         pod_uid: None,
         port: number,
         network: "sluice".into(),
+        requested: Requested::default(),
     }
 }
 
@@ -82,6 +83,26 @@ fn a_file_cut_short_at_any_byte_is_refused() {
         fs::write(file.path(), &whole[..length]).unwrap();
         assert!(matches!(file.load(), Err(StateError::Corrupt { .. })), "{length} bytes");
     }
+}
+
+#[test]
+fn what_was_asked_for_is_kept_and_a_file_of_version_1_has_nothing_of_it() {
+    let (_directory, file) = open();
+    let mut kept = state(&[1]);
+    kept.attachments[0].requested = serde_json::from_value(serde_json::json!({
+        "portMappings": [{"hostIP": "192.0.2.1", "hostPort": 80, "protocol": "tcp", "containerPort": 8080}],
+        "bandwidth": {"ingress": {"bitsPerSecond": 1000, "burstBits": u64::MAX}},
+        "defaultRoute": false, "routes": ["10.0.0.0/8"],
+    }))
+    .unwrap();
+    file.save(&kept).unwrap();
+    assert_eq!(file.load().unwrap(), Some(kept));
+    file.save(&state(&[1])).unwrap();
+    let mut written: serde_json::Value = serde_json::from_slice(&fs::read(file.path()).unwrap()).unwrap();
+    written["version"] = 1.into();
+    written["state"]["attachments"][0].as_object_mut().unwrap().remove("requested").expect("it is there");
+    fs::write(file.path(), written.to_string()).unwrap();
+    assert_eq!(file.load().unwrap(), Some(state(&[1])));
 }
 
 #[test]

@@ -86,5 +86,6 @@ fn entry(mapping: &PortMapping) -> ServiceEntry {
 /// Services' names have two slashes before the family and these one more colon, so no two texts are alike; two that meet in
 /// one key all the same are told. FNV-1a.
 fn stable_key(text: &str) -> u64 {
-    text.bytes().fold(0x84222325_cbf29ce4_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    text.bytes()
+        .fold(0x84222325_cbf29ce4_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -66,8 +66,12 @@ fn one_port_at_two_addresses_and_of_three_protocols_leads_to_five_pods() {
 
 #[test]
 fn a_services_node_port_stays_the_services_and_the_pod_is_told() {
-    let service = mk_service("web", 1, json!({"spec": {"type": "NodePort", "ports": [
-        {"port": 80, "targetPort": 8080, "nodePort": 30080}]}}));
+    let service = mk_service(
+        "web",
+        1,
+        json!({"spec": {"type": "NodePort", "ports": [
+        {"port": 80, "targetPort": 8080, "nodePort": 30080}]}}),
+    );
     let mappings = vec![
         mapping("p", None, 30080, Protocol::Tcp, ("10.1.1.5", 80)),
         mapping("q", None, 61000, Protocol::Tcp, ("10.1.1.6", 80)),
@@ -78,7 +82,9 @@ fn a_services_node_port_stays_the_services_and_the_pod_is_told() {
     assert_eq!(outcome.name_at("192.0.2.1", 30080, TCP), "default/web:80");
     assert_eq!(outcome.name_at("192.0.2.1", 80, TCP), "default/r:80", "who comes first has it");
     assert_eq!(outcome.faults.len(), 3, "{:?}", outcome.faults);
-    for (fault, words) in outcome.faults.iter().zip([["default/p", "default/web:80"], ["default/q", "61000"], ["default/s", "default/r"]]) {
+    for (fault, words) in
+        outcome.faults.iter().zip([["default/p", "default/web:80"], ["default/q", "61000"], ["default/s", "default/r"]])
+    {
         assert!(words.iter().all(|word| fault.contains(word)) && fault.contains("hostPort"), "{fault}");
     }
 }
@@ -105,5 +111,7 @@ fn a_pod_that_comes_or_goes_makes_no_service_anew() {
     let after = compile(&with(Vec::new()));
     assert_eq!((before.node_ports().count(), during.node_ports().count(), after.node_ports().count()), (0, 1, 0));
     let web = |services: &sluice_tables::Services| services.iter().next().expect("the Service").clone();
-    assert!(std::sync::Arc::ptr_eq(&web(&before), &web(&during)) && std::sync::Arc::ptr_eq(&web(&before), &web(&after)));
+    assert!(
+        std::sync::Arc::ptr_eq(&web(&before), &web(&during)) && std::sync::Arc::ptr_eq(&web(&before), &web(&after))
+    );
 }
