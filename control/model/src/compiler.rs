@@ -10,7 +10,7 @@ use crate::fault::Fault;
 use crate::index::{Changes, Index};
 use crate::node::Node;
 use crate::peers::{Peers, PeersConfig, compile_peers_beside, left_over};
-use crate::policy::CompiledPolicies;
+use crate::policy::{CompiledPolicies, Slack};
 use crate::services::{CompiledServices, HealthCheck, ServicesConfig};
 
 /// What objects are compiled for.
@@ -59,6 +59,13 @@ impl Compiler {
         Compiler::default()
     }
 
+    /// One that numbers pods anew, and forgets what policies selected, as soon as more than `slack` of either is of no use, beside as
+    /// much as is of use. That of [`Compiler::new`] waits for some hundreds, so that it seldom happens.
+    pub fn with_slack(slack: usize) -> Compiler {
+        let policies = CompiledPolicies::with_slack(Slack { identities: slack, selections: slack });
+        Compiler { policies, ..Compiler::default() }
+    }
+
     /// Compiles what changed in the index since it was compiled last, by whichever compiler: an index is one compiler's. Another
     /// index than last time is compiled whole.
     pub fn compile(&mut self, index: &mut Index, setting: &Setting<'_>) {
@@ -67,7 +74,10 @@ impl Compiler {
         let Setting { node, attachments, services, peers, seed } = *setting;
         let before = self.made_for.as_ref();
         let same = before.is_some_and(|before| {
-            before.node == *node && before.services.makes_services_as(services) && before.peers == *peers && before.seed == seed
+            before.node == *node
+                && before.services.makes_services_as(services)
+                && before.peers == *peers
+                && before.seed == seed
         });
         let same_pods = before.is_some_and(|before| before.node.name == node.name && before.seed == seed);
         let all = Changes::all();

@@ -30,6 +30,21 @@ use crate::index::{Changes, Index};
 use crate::name::NodeName;
 pub(crate) use compiled::CompiledPolicies;
 
+/// How much is kept that nothing uses any more, beside as much as is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slack {
+    /// Identities that no pod has.
+    pub(crate) identities: usize,
+    /// Selections that no rule is made of.
+    pub(crate) selections: usize,
+}
+
+impl Default for Slack {
+    fn default() -> Slack {
+        Slack { identities: 1024, selections: 256 }
+    }
+}
+
 /// What all policies together mean for one node.
 #[derive(Clone, Debug)]
 pub struct Policies {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use sluice_tables::{Identities, Identity, PodPolicy, PortId, Rules, RulesBuilder};
 
+use super::Slack;
 use super::allowed::{Allowed, Name, Naming};
 use super::known_rules::{Key, KnownRules, Side};
 use super::named_ports::NamedPorts;
@@ -40,6 +41,7 @@ pub(crate) struct CompiledPolicies {
     subjects: BTreeMap<(NamespaceName, Labels), Subject>,
     rules: KnownRules,
     by_port: Vec<(PortId, PodPolicy)>,
+    slack: Slack,
 }
 
 /// A pod as it is known.
@@ -69,6 +71,11 @@ struct Subject {
 }
 
 impl CompiledPolicies {
+    /// Ones that keep so much of what nothing uses any more.
+    pub(crate) fn with_slack(slack: Slack) -> CompiledPolicies {
+        CompiledPolicies { slack, ..CompiledPolicies::default() }
+    }
+
     /// Who is behind each address of the cluster's pods.
     pub(crate) fn identities(&self) -> &Arc<Identities> {
         &self.identities
@@ -95,9 +102,12 @@ impl CompiledPolicies {
         seed: u64,
     ) {
         let relabelled = |namespace: &NamespaceName| self.population.is_relabelled(index, namespace);
-        let anew = changes.everything || self.population.is_worn() || changes.namespaces.iter().any(relabelled);
+        let anew = changes.everything
+            || self.population.is_worn(self.slack.identities)
+            || changes.namespaces.iter().any(relabelled);
         if anew {
-            *self = CompiledPolicies { identities: Arc::new(Identities::new(seed)), ..CompiledPolicies::default() };
+            let identities = Arc::new(Identities::new(seed));
+            *self = CompiledPolicies { identities, ..CompiledPolicies::with_slack(self.slack) };
         }
         let attached_changed = anew || self.attachments != attachments;
         let local = self.take_pods(index, changes, anew, node, attachments);
@@ -108,7 +118,7 @@ impl CompiledPolicies {
         let concerned = |attachment: &Attachment| policies.contains(attachment.pod.namespace());
         if attached_changed || local || forgotten || attachments.iter().any(concerned) {
             self.assign(index, node, attachments, seed);
-            self.rules.sweep(&mut self.population);
+            self.rules.sweep(&mut self.population, self.slack.selections);
         }
         if attached_changed {
             self.attachments = attachments.to_vec();

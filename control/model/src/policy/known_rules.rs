@@ -34,9 +34,6 @@ struct Made {
     asked: bool,
 }
 
-/// Selections that may be known without being used.
-const FEW: usize = 256;
-
 impl KnownRules {
     /// The rules of a key, gathered if they are not known.
     pub(super) fn get<'a>(&mut self, key: Key, seed: u64, gather: impl FnOnce(&Key) -> Allowed<'a>) -> Arc<Rules> {
@@ -60,11 +57,11 @@ impl KnownRules {
         self.made.len() < before
     }
 
-    /// Forgets what was not asked for since this was called last, and what was selected for it.
-    pub(super) fn sweep(&mut self, population: &mut Population) {
+    /// Forgets what was not asked for since this was called last, and what was selected for it but for `slack` selections.
+    pub(super) fn sweep(&mut self, population: &mut Population, slack: usize) {
         self.made.retain(|_, made| std::mem::take(&mut made.asked));
         let used: BTreeSet<SelectionId> = self.made.values().flat_map(|made| made.selections.iter().copied()).collect();
-        if population.selections() <= 2 * used.len() + FEW {
+        if population.selections() <= 2 * used.len() + slack {
             return;
         }
         let moved = population.keep_selections(&used);

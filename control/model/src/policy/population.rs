@@ -15,9 +15,6 @@ use crate::namespace::NAME_LABEL;
 use crate::object::Labels;
 use crate::selector::Selector;
 
-/// Identities without a pod that are of no account.
-const FEW: usize = 1024;
-
 /// Which namespaces a peer's pods are in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Scope {
@@ -101,9 +98,9 @@ impl Population {
         }
     }
 
-    /// Whether so many identities have no pod that it is time to number them anew.
-    pub(super) fn is_worn(&self) -> bool {
-        self.pods.len() > 2 * self.inhabited + FEW
+    /// Whether so many identities have no pod, `slack` of them being of no account, that it is time to number them anew.
+    pub(super) fn is_worn(&self, slack: usize) -> bool {
+        self.pods.len() > 2 * self.inhabited + slack
     }
 
     /// Whether a namespace has other labels now than those it is known by.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use sluice_model::{Compiler, Index, Key, Object};
 
 use objects::{attachments, node_of, step};
-use outcome::{Outcome, compile};
+use outcome::{Config, Outcome, compile};
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -19,21 +19,31 @@ enum Step {
     Delete(prop::sample::Index),
     /// Which of the pods of this node are attached.
     Attach(u8),
-    /// Whether NodePorts are served at the node's other addresses too.
-    Config(bool),
+    /// What the operator says from now on.
+    Config(Config),
 }
 
 /// The objects in force, twice: in an index that has seen them come and go, and in a list.
-#[derive(Default)]
 struct World {
     index: Index,
     compiler: Compiler,
     objects: BTreeMap<Key, Object>,
     attached: u8,
-    all_addresses: bool,
+    config: Config,
 }
 
 impl World {
+    /// Without any object. What nothing uses any more is forgotten beyond `slack` of it.
+    fn new(slack: usize) -> World {
+        World {
+            index: Index::new(),
+            compiler: Compiler::with_slack(slack),
+            objects: BTreeMap::new(),
+            attached: 0,
+            config: Config::default(),
+        }
+    }
+
     fn take(&mut self, step: Step) {
         match step {
             Step::Apply(object) => {
@@ -47,7 +57,7 @@ impl World {
                 }
             }
             Step::Attach(attached) => self.attached = attached,
-            Step::Config(all_addresses) => self.all_addresses = all_addresses,
+            Step::Config(config) => self.config = config,
         }
     }
 
@@ -60,20 +70,21 @@ impl World {
         assert_eq!(fresh, self.index);
         let attachments = attachments(self.attached);
         let node = node_of(&self.index);
-        let one = compile(&mut self.compiler, &mut self.index, &node, &attachments, self.all_addresses);
-        let other = compile(&mut Compiler::new(), &mut fresh, &node, &attachments, self.all_addresses);
+        let one = compile(&mut self.compiler, &mut self.index, &node, &attachments, self.config);
+        let other = compile(&mut Compiler::new(), &mut fresh, &node, &attachments, self.config);
         (one, other)
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn changes_one_by_one_come_to_the_same_as_all_at_once(
+        slack in 0..5usize,
         rounds in proptest::collection::vec(proptest::collection::vec(step(), 1..4), 1..40)
     ) {
-        let mut world = World::default();
+        let mut world = World::new(slack);
         for steps in rounds {
             let told = format!("{steps:?}");
             steps.into_iter().for_each(|step| world.take(step));

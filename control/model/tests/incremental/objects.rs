@@ -13,13 +13,27 @@ use sluice_tables::{PortId, WorkerId};
 use sluice_wire::MacAddr;
 
 use crate::Step;
+use crate::outcome::Config;
 
 const SPACES: [&str; 2] = ["blue", "red"];
 const VALUES: [&str; 2] = ["x", "y"];
 
 /// Addresses that pods may have, those of this node last.
-pub(crate) const ADDRESSES: [&str; 7] =
-    ["10.1.2.2", "10.1.2.3", "10.1.2.4", "fd00:1:2::2", "192.0.2.2", "10.1.1.2", "10.1.1.3"];
+pub(crate) const ADDRESSES: [&str; 9] = [
+    "10.1.2.2",
+    "10.1.2.3",
+    "10.1.2.4",
+    "fd00:1:2::2",
+    "fd00:1:2::3",
+    "192.0.2.1",
+    "192.0.2.2",
+    "10.1.1.2",
+    "10.1.1.3",
+];
+
+/// IPv4 addresses that Services may have, and one that none has.
+pub(crate) const FRONTENDS: [[u8; 4]; 6] =
+    [[10, 96, 0, 1], [10, 96, 0, 2], [10, 96, 0, 3], [192, 0, 2, 1], [198, 51, 100, 7], [203, 0, 113, 5]];
 
 fn labels(keys: &'static [&'static str]) -> impl Strategy<Value = Value> {
     vec((select(keys), select(&VALUES[..])), 0..3).prop_map(|labels| {
@@ -38,17 +52,26 @@ fn node() -> impl Strategy<Value = Value> {
         json!(["10.1.2.0/23"]),
         json!(["10.9.0.0/24"]),
     ]);
-    let address = select(vec!["192.0.2.2", "192.0.2.3", "10.96.0.1"]);
-    (select(vec!["n1", "n2", "n3"]), networks, address, select(vec!["east", "west"])).prop_map(
-        |(name, networks, address, zone)| {
-            let (networks, address) = match name {
-                "n1" => (json!(["10.1.1.0/24"]), "192.0.2.1"),
-                _ => (networks, address),
-            };
-            json!({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
-                   "spec": {"podCIDRs": networks}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}})
-        },
-    )
+    let address = select(vec!["192.0.2.2", "192.0.2.3", "10.96.0.1", "10.1.2.2"]);
+    let annotations = option::of(select(vec![
+        json!({"sluice.io/tunnel-address": "203.0.113.2"}),
+        json!({"sluice.io/encapsulation": "geneve", "sluice.io/tunnel-mac": "02:00:00:00:00:07"}),
+        json!({"sluice.io/tunnel-address": "192.0.2.3", "sluice.io/vni": "7"}),
+    ]));
+    let own = select(vec![
+        (json!(["10.1.1.0/24"]), vec!["192.0.2.1"]),
+        (json!(["10.1.1.0/24", "fd00:1:1::/64"]), vec!["192.0.2.1", "2001:db8::1"]),
+        (json!(["10.1.1.0/24", "192.0.2.128/25"]), vec!["192.0.2.1"]),
+        (json!(["10.1.1.0/24"]), vec!["192.0.2.9"]),
+    ]);
+    let who = (select(vec!["n1", "n2", "n3"]), select(vec!["east", "west"]));
+    (who, networks, address, annotations, own).prop_map(|((name, zone), networks, address, annotations, own)| {
+        let (networks, addresses) = if name == "n1" { own } else { (networks, vec![address]) };
+        let addresses: Vec<Value> =
+            addresses.iter().map(|address| json!({"type": "InternalIP", "address": address})).collect();
+        json!({"metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}, "annotations": annotations},
+               "spec": {"podCIDRs": networks}, "status": {"addresses": addresses}})
+    })
 }
 
 fn namespace() -> impl Strategy<Value = Value> {
@@ -61,8 +84,10 @@ fn pod() -> impl Strategy<Value = Value> {
         .prop_map(|(name, number)| json!({"name": name, "containerPort": number}));
     let state = (time(), any::<bool>(), select(vec!["Running", "Pending", "Failed"]), prop::bool::weighted(0.1));
     let who = (select(&SPACES[..]), 0..4u8, option::of(select(vec!["n1", "n2", "n3"])), labels(&["app", "tier"]));
-    (who, vec(port, 0..2), option::of(select(&ADDRESSES[..])), option::of(any::<bool>()), state).prop_map(
-        |((space, number, node, labels), ports, address, ready, (created, going, phase, host))| {
+    (who, vec(port, 0..2), (option::of(select(&ADDRESSES[..])), any::<bool>()), option::of(any::<bool>()), state)
+        .prop_map(|((space, number, node, labels), ports, (address, two), ready, (created, going, phase, host))| {
+            let second = address.filter(|text| two && !text.contains(':')).map(|_| "fd00:1:2::3");
+            let addresses: Vec<Value> = address.into_iter().chain(second).map(|ip| json!({"ip": ip})).collect();
             let ready: Vec<Value> = ready
                 .iter()
                 .map(|ready| json!({"type": "Ready", "status": if *ready { "True" } else { "False" }}))
@@ -70,31 +95,45 @@ fn pod() -> impl Strategy<Value = Value> {
             json!({"metadata": {"namespace": space, "name": format!("p{number}"), "labels": labels,
                                 "creationTimestamp": created, "deletionTimestamp": going.then_some("soon")},
                    "spec": {"nodeName": node, "hostNetwork": host, "containers": [{"ports": ports}]},
-                   "status": {"phase": phase, "podIP": address, "conditions": ready}})
-        },
-    )
+                   "status": {"phase": phase, "podIPs": addresses, "conditions": ready}})
+        })
 }
 
 fn service() -> impl Strategy<Value = Value> {
-    let who = (select(&SPACES[..]), 0..3u8, time());
+    let who = (select(&SPACES[..]), 0..3u8, time(), prop::bool::weighted(0.15));
     let kind = select(vec!["ClusterIP", "NodePort", "LoadBalancer"]);
-    let address = select(vec!["10.96.0.1", "10.96.0.2", "10.1.2.9", "None"]);
+    let addresses = select(vec![
+        json!(["10.96.0.1"]),
+        json!(["10.96.0.2"]),
+        json!(["10.96.0.1", "fd00:96::1"]),
+        json!(["fd00:96::2", "10.96.0.2"]),
+        json!(["fd00:96::1"]),
+        json!(["10.1.2.9"]),
+        json!(["None"]),
+    ]);
     let ports = (select(vec![80, 81]), select(vec![30_080, 30_081]), any::<bool>());
-    let policy = select(vec!["Local", "Cluster"]);
     let selector = prop_oneof![Just(json!({})), labels(&["app"])];
-    let rest = (policy, selector, select(vec![json!(null), json!("PreferClose")]), option::of(Just("192.0.2.1")));
-    (who, kind, address, ports, rest).prop_map(
-        |((space, number, created), kind, address, (port, node_port, two), (policy, selector, near, external))| {
+    let policies = (select(vec!["Local", "Cluster"]), select(vec!["Local", "Cluster"]));
+    let near = select(vec![json!(null), json!("PreferClose"), json!("PreferSameNode")]);
+    let from = option::of(select(vec![json!(["192.0.2.0/24"]), json!(["198.51.100.0/24", "fd00::/16"])]));
+    let rest = (near, option::of(Just("192.0.2.1")), option::of(select(vec![60, 61])), from);
+    (who, (kind, addresses), ports, (policies, selector), rest).prop_map(
+        |((space, number, created, other), (kind, addresses), (port, node_port, two), (policies, selector), rest)| {
+            let (near, external, affinity, from) = rest;
             let mut ports = vec![json!({"name": "web", "port": port, "targetPort": "web", "nodePort": node_port})];
             if two {
                 ports.push(json!({"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53, "nodePort": 30_053}));
             }
-            let local = kind == "LoadBalancer" && policy == "Local";
-            json!({"metadata": {"namespace": space, "name": format!("s{number}"), "creationTimestamp": created},
-                   "spec": {"type": kind, "clusterIP": address, "ports": ports, "selector": selector,
-                            "externalTrafficPolicy": policy, "trafficDistribution": near,
-                            "externalIPs": external.into_iter().collect::<Vec<_>>(),
-                            "healthCheckNodePort": local.then_some(32_000)},
+            let local = kind == "LoadBalancer" && policies.0 == "Local";
+            let labels = other.then(|| json!({"service.kubernetes.io/service-proxy-name": "other"}));
+            json!({"metadata": {"namespace": space, "name": format!("s{number}"), "creationTimestamp": created,
+                                "labels": labels},
+                   "spec": {"type": kind, "clusterIPs": addresses, "ports": ports, "selector": selector,
+                            "externalTrafficPolicy": policies.0, "internalTrafficPolicy": policies.1,
+                            "trafficDistribution": near, "externalIPs": external.into_iter().collect::<Vec<_>>(),
+                            "healthCheckNodePort": local.then_some(32_000), "loadBalancerSourceRanges": from,
+                            "sessionAffinity": affinity.map(|_| "ClientIP"),
+                            "sessionAffinityConfig": affinity.map(|seconds| json!({"clientIP": {"timeoutSeconds": seconds}}))},
                    "status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}})
         },
     )
@@ -102,22 +141,24 @@ fn service() -> impl Strategy<Value = Value> {
 
 fn slice() -> impl Strategy<Value = Value> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
-    let endpoint = (select(&ADDRESSES[..]), flags, option::of(select(vec!["n1", "n2"]))).prop_map(
-        |(address, (ready, serving, going), node)| {
-            json!({"addresses": [address], "nodeName": node,
-                   "conditions": {"ready": ready, "serving": serving, "terminating": going}})
+    let place = (option::of(select(vec!["n1", "n2"])), option::of(select(vec!["east", "west"])));
+    let endpoint = (select(&ADDRESSES[..]), flags, place).prop_map(|(address, (ready, serving, going), (node, zone))| {
+        json!({"addresses": [address], "nodeName": node, "hints": {"forZones": zone.map(|zone| json!([{"name": zone}]))},
+               "conditions": {"ready": ready, "serving": serving, "terminating": going}})
+    });
+    let of = (select(&SPACES[..]), 0..4u8, option::of(0..3u8), prop::bool::weighted(0.3));
+    (of, vec(endpoint, 0..4), select(vec![80, 8080]), prop::bool::weighted(0.2)).prop_map(
+        |((space, number, service, six), endpoints, port, other)| {
+            let of_family = |one: &Value| one["addresses"][0].as_str().is_some_and(|text| text.contains(':') == six);
+            let endpoints: Vec<Value> = endpoints.into_iter().filter(of_family).collect();
+            let mut labels = serde_json::Map::new();
+            labels.extend(service.map(|at| ("kubernetes.io/service-name".to_owned(), json!(format!("s{at}")))));
+            labels.extend(other.then(|| ("service.kubernetes.io/service-proxy-name".to_owned(), json!("other"))));
+            json!({"metadata": {"namespace": space, "name": format!("e{number}"), "labels": labels},
+                   "addressType": if six { "IPv6" } else { "IPv4" }, "endpoints": endpoints,
+                   "ports": [{"name": "web", "port": port}, {"name": "dns", "port": 53, "protocol": "UDP"}]})
         },
-    );
-    let of = (select(&SPACES[..]), 0..4u8, option::of(0..3u8));
-    (of, vec(endpoint, 0..4), select(vec![80, 8080])).prop_map(|((space, number, service), endpoints, port)| {
-        let endpoints: Vec<Value> = endpoints
-            .into_iter()
-            .filter(|one| !one["addresses"][0].as_str().is_some_and(|text| text.contains(':')))
-            .collect();
-        let labels = service.map(|service| json!({"kubernetes.io/service-name": format!("s{service}")}));
-        json!({"metadata": {"namespace": space, "name": format!("e{number}"), "labels": labels}, "addressType": "IPv4",
-               "endpoints": endpoints, "ports": [{"name": "web", "port": port}]})
-    })
+    )
 }
 
 fn policy() -> impl Strategy<Value = Value> {
@@ -127,6 +168,7 @@ fn policy() -> impl Strategy<Value = Value> {
         3 => selector().prop_map(|pods| json!({"podSelector": pods})),
         2 => (selector(), spaces).prop_map(|(pods, spaces)| json!({"podSelector": pods, "namespaceSelector": spaces})),
         1 => Just(json!({"ipBlock": {"cidr": "10.1.2.0/24", "except": ["10.1.2.3/32"]}})),
+        1 => Just(json!({"ipBlock": {"cidr": "fd00:1:2::/64"}})),
     ];
     let port = prop_oneof![
         select(vec![80, 81]).prop_map(|port| json!({"port": port})),
@@ -153,6 +195,16 @@ fn policy() -> impl Strategy<Value = Value> {
     )
 }
 
+fn config() -> impl Strategy<Value = Config> {
+    any::<[bool; 5]>().prop_map(|[all_addresses, maglev, named, external_ips, tunnels]| Config {
+        all_addresses,
+        maglev,
+        named,
+        external_ips,
+        tunnels,
+    })
+}
+
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let object = prop_oneof![
         1 => node().prop_map(|raw| (Kind::Node, raw)),
@@ -173,7 +225,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         12 => object.prop_map(|object| Step::Apply(Box::new(object))),
         4 => any::<prop::sample::Index>().prop_map(Step::Delete),
         1 => any::<u8>().prop_map(Step::Attach),
-        1 => any::<bool>().prop_map(Step::Config),
+        1 => config().prop_map(Step::Config),
     ]
 }
 
