@@ -172,11 +172,27 @@ impl ApiServer {
         self.server = None;
     }
 
-    /// Lets it hang: its connections stay, and nothing is answered.
-    pub fn hang(&self) {
-        if let Some(server) = &self.server {
-            server.signal(Signal::STOP);
+    /// Lets it hang: its connections stay, and nothing is answered from here on.
+    ///
+    /// # Errors
+    /// [`E2eError::NotReady`] when it does not stop.
+    pub fn hang(&self) -> Result<(), E2eError> {
+        let Some(server) = &self.server else { return Ok(()) };
+        server.signal(Signal::STOP);
+        let start = Instant::now();
+        while !server.is_stopped() {
+            if start.elapsed() > READY_BOUND {
+                let last = "a thread of it still runs".to_owned();
+                return Err(E2eError::NotReady {
+                    program: "kube-apiserver",
+                    waited: start.elapsed(),
+                    last,
+                    tail: server.tail(),
+                });
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
+        Ok(())
     }
 
     /// Lets it go on after [`Self::hang`].

@@ -1,6 +1,8 @@
 //! A lab whose agents watch a real API server.
 
+mod in_pod;
 mod placed;
+mod power;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -58,8 +60,18 @@ impl Cluster {
     /// # Errors
     /// What does not start, with the end of its log. Nothing is left then.
     pub fn up(options: ClusterOptions, objects: &[Value]) -> Result<Self, E2eError> {
+        Self::up_as(options, objects, |_| Ok(()))
+    }
+
+    /// The same with what is done before there is a node.
+    fn up_as(
+        options: ClusterOptions,
+        objects: &[Value],
+        prepare: impl FnOnce(&mut Self) -> Result<(), E2eError>,
+    ) -> Result<Self, E2eError> {
         let name = options.name.clone();
         let made = Self::begin(options, objects).and_then(|mut cluster| {
+            prepare(&mut cluster)?;
             cluster.bring(objects)?;
             Ok(cluster)
         });
@@ -106,6 +118,19 @@ impl Cluster {
     /// When it cannot be written.
     pub fn lead_agents(&self, url: &str) -> Result<(), E2eError> {
         self.api.write_kubeconfig(KUBECONFIG, url, &self.token).map(drop)
+    }
+
+    /// Changes a setting of the agents, `KEY=VALUE`; [`Cluster::repair`] starts them again with it.
+    ///
+    /// # Errors
+    /// When it is not of that form.
+    pub fn set(&mut self, setting: &str) -> Result<(), E2eError> {
+        Ok(self.options.agent.set(setting)?)
+    }
+
+    /// Takes a setting back, as [`Cluster::set`] does.
+    pub fn unset(&mut self, key: &str) {
+        self.options.agent.set.remove(key);
     }
 
     /// Its API server.

@@ -51,6 +51,17 @@ impl Running {
         let _ = pid.map(|pid| kill_process(pid, signal));
     }
 
+    /// Whether every thread of it is stopped: the kernel stops one after the other.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        // "ID (NAME) STATE ...", and a name may have anything in it (proc_pid_stat(5)).
+        let is_stopped = |stat: &str| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
+        threads.map(|thread| thread.path().join("stat")).all(|stat| {
+            // One that cannot be read has ended.
+            fs::read_to_string(stat).map_or(true, |stat| is_stopped(&stat))
+        })
+    }
+
     /// The end of what it printed.
     pub fn tail(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();

@@ -2,24 +2,32 @@
 
 use serde_json::json;
 
-use crate::base::{serve_web, two_nodes};
-use crate::driver::Tested;
+use crate::base::{serve_web, two_nodes_with};
+use crate::driver::{Tested, Variant};
 use crate::in_force::await_servers;
 use crate::objects::{Endpoint, PORT, frontends, policy, service, slices, with_endpoints};
 use crate::place::Place;
 use crate::server::Server;
 use crate::traffic::Traffic;
 
+pub(crate) const NODES: [&str; 2] = ["node-a", "node-b"];
+/// All that is watched.
+const KINDS: [&str; 6] = ["Node", "Namespace", "Pod", "Service", "EndpointSlice", "NetworkPolicy"];
+
 /// A cluster with the Service `web`, served by `web-b` alone, and a policy in force.
 pub(crate) struct Served {
     pub(crate) cluster: Tested,
     pub(crate) pods: [Place; 2],
-    _servers: [Server; 2],
+    pub(crate) servers: [Server; 2],
 }
 
 impl Served {
     pub(crate) fn up(label: &str) -> Self {
-        let mut cluster = two_nodes(label);
+        Self::with(label, Variant::default())
+    }
+
+    pub(crate) fn with(label: &str, variant: Variant<'_>) -> Self {
+        let mut cluster = two_nodes_with(label, variant);
         let (pods, servers) = serve_web(&cluster);
         cluster.apply(&with_endpoints(service("web", 10, &json!({})), &[Endpoint::ready(&pods[1], "node-b")]));
         let nobody = policy("nobody", "vault", &json!({ "policyTypes": ["Ingress"] }));
@@ -28,10 +36,8 @@ impl Served {
         for to in frontends(10, 80) {
             await_servers(&client, to, &["web-b"]);
         }
-        for node in ["node-a", "node-b"] {
-            cluster.await_watching(node);
-        }
-        Self { cluster, pods, _servers: servers }
+        NODES.iter().for_each(|node| cluster.await_watching(node));
+        Self { cluster, pods, servers }
     }
 
     /// Traffic of a client on the other node, over each family.
@@ -40,32 +46,16 @@ impl Served {
     }
 
     /// Moves the Service to the other pod and waits until that is in force.
-    fn move_service(&mut self) {
+    pub(crate) fn move_service(&mut self) {
         self.cluster.apply(&slices("web", &[Endpoint::ready(&self.pods[0], "node-a")]));
         self.await_moved();
     }
 
     fn await_moved(&self) {
-        for node in ["node-a", "node-b"] {
-            self.cluster.await_watching(node);
-        }
+        NODES.iter().for_each(|node| self.cluster.await_watching(node));
         let client = self.cluster.pod("client");
         for to in frontends(10, 80) {
             await_servers(&client, to, &["web-a"]);
-        }
-    }
-
-    /// Waits until both nodes' watches have failed, with a reason that contains one of `words`.
-    fn await_failing(&self, words: &[&str]) {
-        for node in ["node-a", "node-b"] {
-            self.cluster.await_status(node, "the watches to fail", |status, _| {
-                let kinds = status["watches"].as_array().cloned().unwrap_or_default();
-                let failing = |kind: &serde_json::Value| {
-                    let why = kind["lastFailure"].as_str().unwrap_or_default();
-                    kind["state"] != "watching" && words.iter().any(|word| why.contains(word))
-                };
-                !kinds.is_empty() && kinds.iter().all(failing)
-            });
         }
     }
 }
@@ -75,8 +65,9 @@ fn a_killed_api_server_takes_nothing_with_it_and_what_it_says_later_is_in_force(
     let mut served = Served::up("killed");
     let traffic = served.traffic();
     for _ in 0..2 {
+        NODES.iter().for_each(|node| served.cluster.await_watching(node));
         served.cluster.api_mut().kill();
-        served.await_failing(&[""]);
+        served.cluster.await_failing(&NODES, &[""]);
         served.cluster.api_mut().restart().expect("it starts");
     }
     traffic.into_iter().for_each(Traffic::end_whole);
@@ -84,15 +75,25 @@ fn a_killed_api_server_takes_nothing_with_it_and_what_it_says_later_is_in_force(
 }
 
 #[test]
-fn a_hanging_api_server_takes_nothing_with_it_and_what_it_says_later_is_in_force() {
-    let mut served = Served::up("hung");
+fn a_hanging_api_server_is_noticed_takes_nothing_with_it_and_is_asked_again_once_it_goes_on() {
+    let settings = ["source.kubernetes.answerTimeout=2", "source.kubernetes.quietTimeout=3"];
+    let mut served = Served::with("hung", Variant { settings: &settings, ..Variant::default() });
     let traffic = served.traffic();
-    served.cluster.api().hang();
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    served.cluster.api().hang().expect("it stops");
+    served.cluster.await_failing(&NODES, &["the server has said nothing for 2 s"]);
+    for node in NODES {
+        served.cluster.await_status(node, "each kind's fault", |status, _| {
+            let faults = status["faults"].to_string();
+            KINDS.iter().all(|kind| faults.contains(&format!("watch of {kind}: the server has said nothing for 2 s")))
+        });
+    }
+    traffic.into_iter().for_each(Traffic::end_whole);
     served.cluster.api().resume();
     served.cluster.admin().get("/readyz").expect("it goes on");
-    traffic.into_iter().for_each(Traffic::end_whole);
     served.move_service();
+    for node in NODES {
+        served.cluster.await_status(node, "no fault to be left", |status, _| status["faults"] == json!([]));
+    }
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn one_with_other_certificates_is_not_believed_and_takes_nothing_with_it() {
     let replaced = served.cluster.api_mut().restart_with_other_certificates().expect("it starts");
     // It has the objects, but who knows: a node that believed it would move the Service.
     served.cluster.apply(&slices("web", &[Endpoint::ready(&served.pods[0], "node-a")]));
-    served.await_failing(&["certificate"]);
+    served.cluster.await_failing(&NODES, &["certificate"]);
     let client = served.cluster.pod("client");
     for to in frontends(10, 80) {
         assert_eq!(client.tcp(to).server, "web-b", "what was in force stays so");
@@ -151,32 +152,5 @@ fn what_happened_while_the_api_server_was_out_of_reach_and_is_forgotten_there_is
     for to in served.pods[0].at(PORT) {
         other.await_tcp_fails(to, crate::call::Failed::Silent);
         client.await_tcp(to);
-    }
-}
-
-#[test]
-fn missing_rights_are_named_take_nothing_away_and_count_again_once_granted() {
-    let mut served = Served::up("rights");
-    let traffic = served.traffic();
-    let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/sluiced";
-    let granted = served.cluster.admin().get(role).expect("the role");
-    let mut less = granted["rules"].clone();
-    less.as_array_mut().expect("rules").retain(|rule| rule["apiGroups"] != json!(["discovery.k8s.io"]));
-    served.cluster.admin().merge(role, &json!({ "rules": less })).expect("fewer rights");
-    // A watch that is open stays so; what it may is asked when it begins.
-    served.cluster.api_mut().restart().expect("it starts");
-    for node in ["node-a", "node-b"] {
-        served.cluster.await_status(node, "the missing right to be named", |status, _| {
-            let faults = status["faults"].to_string();
-            ["endpointslices", "discovery.k8s.io", "watch", "list"].iter().all(|word| faults.contains(word))
-        });
-    }
-    traffic.into_iter().for_each(Traffic::end_whole);
-    served.cluster.admin().merge(role, &json!({ "rules": granted["rules"] })).expect("the rights");
-    served.move_service();
-    for node in ["node-a", "node-b"] {
-        served.cluster.await_status(node, "the fault to go", |status, _| {
-            !status["faults"].to_string().contains("endpointslices")
-        });
     }
 }

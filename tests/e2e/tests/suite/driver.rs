@@ -1,7 +1,7 @@
 //! A cluster for the time of a test.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Once;
@@ -19,8 +19,6 @@ use crate::place::Place;
 
 /// More than the longest pause between two tries of a watch (30 s), by far.
 const PATIENCE: Duration = Duration::from_secs(100);
-/// For how long a state file is to be unchanged to be called the last one.
-const SETTLED: Duration = Duration::from_secs(6);
 /// Begins the names of labs made here: `ePIDLABEL`.
 const MARK: &str = "e";
 
@@ -35,20 +33,31 @@ pub(crate) struct Variant<'v> {
     pub(crate) api: ApiServerOptions,
 }
 
-impl Tested {
-    /// A cluster of these objects. `label`, of at most 8 letters, is the test's alone.
-    pub(crate) fn with(label: &str, variant: Variant<'_>, objects: &[Value]) -> Self {
+impl Variant<'_> {
+    fn options(self, label: &str) -> ClusterOptions {
         static SWEEP: Once = Once::new();
         require_root();
         SWEEP.call_once(remove_leftovers);
-        let options = ClusterOptions {
+        ClusterOptions {
             name: format!("{MARK}{}{label}", std::process::id()).parse().expect("a name"),
-            settings: variant.settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            settings: self.settings.iter().map(|setting| (*setting).to_owned()).collect(),
             cores: Vec::new(),
-            api: variant.api,
+            api: self.api,
             stop: Stop::default(),
-        };
-        Self(Cluster::up(options, objects).unwrap_or_else(|error| panic!("{error}")))
+        }
+    }
+}
+
+impl Tested {
+    /// A cluster of these objects. `label`, of at most 8 letters, is the test's alone.
+    pub(crate) fn with(label: &str, variant: Variant<'_>, objects: &[Value]) -> Self {
+        Self(Cluster::up(variant.options(label), objects).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The same with agents in pods, whose environment has the API server at `environment`.
+    pub(crate) fn in_pods(label: &str, variant: Variant<'_>, objects: &[Value], environment: SocketAddr) -> Self {
+        let cluster = Cluster::up_in_pods(variant.options(label), objects, environment);
+        Self(cluster.unwrap_or_else(|error| panic!("{error}")))
     }
 
     /// The API server's administrator.
@@ -108,13 +117,49 @@ impl Tested {
         });
     }
 
-    /// Waits until what a node knows is on its disk.
+    /// Waits until all watches of these nodes have failed, each with a reason that contains one of `words`.
+    pub(crate) fn await_failing(&self, nodes: &[&str], words: &[&str]) {
+        for node in nodes {
+            self.await_status(node, "the watches to fail", |status, _| {
+                let kinds = status["watches"].as_array().cloned().unwrap_or_default();
+                let failing = |kind: &Value| {
+                    let why = kind["lastFailure"].as_str().unwrap_or_default();
+                    kind["state"] != "watching" && words.iter().any(|word| why.contains(word))
+                };
+                !kinds.is_empty() && kinds.iter().all(failing)
+            });
+        }
+    }
+
+    /// Waits until what a node is told is on its disk: as many objects as there are, and in them the names and addresses of now.
     pub(crate) fn await_stored(&self, node: &str) {
         let file = self.0.state_dir(node).join("objects");
-        let age = || std::fs::metadata(&file).and_then(|file| file.modified()).ok()?.elapsed().ok();
-        // Written when nothing has changed for a while, so the last writing is over when it is older than that.
-        patiently("the objects to be on disk", || age().filter(|age| *age > SETTLED).map(drop))
-            .unwrap_or_else(|error| panic!("{error}: {}", file.display()));
+        let mut missing = (0, Vec::new());
+        let stored = patiently("the objects to be on disk", || {
+            let items = self.in_the_api();
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            // The first line says how many objects follow.
+            let header: Value =
+                text.lines().next().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+            let words = items.iter().flat_map(words_of).filter(|word| !text.contains(word));
+            missing = (items.len() as u64, words.collect());
+            (header["count"].as_u64() == Some(missing.0) && missing.1.is_empty()).then_some(())
+        });
+        stored.unwrap_or_else(|error| panic!("{error}: {missing:?} in {}", file.display()));
+    }
+
+    /// Every object that a node is told of.
+    fn in_the_api(&self) -> Vec<Value> {
+        let collections = [
+            "/api/v1/nodes",
+            "/api/v1/namespaces",
+            "/api/v1/pods",
+            "/api/v1/services",
+            "/apis/discovery.k8s.io/v1/endpointslices",
+            "/apis/networking.k8s.io/v1/networkpolicies",
+        ];
+        let lists = collections.map(|path| self.admin().get(path).expect("a list")["items"].take());
+        lists.into_iter().flat_map(|items| items.as_array().cloned().unwrap_or_default()).collect()
     }
 
     /// Kills a node's agent, as a crash does.
@@ -169,6 +214,15 @@ impl Drop for Tested {
             eprintln!("{}", self.complaints());
         }
     }
+}
+
+/// What is surely written of an object: its name, and the addresses of pods and endpoints. As JSON has them, so that none is taken
+/// for a longer one that begins with it.
+fn words_of(object: &Value) -> Vec<String> {
+    let endpoints = object["endpoints"].as_array().into_iter().flatten();
+    let endpoints = endpoints.flat_map(|one| one["addresses"].as_array().into_iter().flatten());
+    let addresses = object["status"]["podIPs"].as_array().into_iter().flatten().map(|ip| &ip["ip"]);
+    endpoints.chain(addresses).chain([&object["metadata"]["name"]]).map(Value::to_string).collect()
 }
 
 /// As [`wait_for`] for what may be waiting itself, such as a watch between two tries.

@@ -64,7 +64,7 @@ fn a_killed_server_comes_back_with_its_objects_and_a_hanging_one_answers_once_it
     server.restart().expect("it starts again");
     server.admin().get(&path).expect("etcd has kept it");
 
-    server.hang();
+    server.hang().expect("it stops");
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| (server.admin().get(&path), Instant::now()));
         std::thread::sleep(Duration::from_millis(200));

@@ -2,10 +2,15 @@
 
 use serde_json::{Value, json};
 
+use crate::away::NODES;
 use crate::base::{pod, serve_web, two_nodes};
 use crate::call::Failed;
 use crate::in_force::await_servers;
 use crate::objects::{Endpoint, PORT, frontends, policy, service, slices, with_endpoints};
+use crate::traffic::Traffic;
+
+/// Policies that all select every pod.
+const MANY: u64 = 500;
 
 #[test]
 fn slices_that_contradict_each_other_during_a_move_never_leave_a_service_without_its_ready_endpoint() {
@@ -14,9 +19,8 @@ fn slices_that_contradict_each_other_during_a_move_never_leave_a_service_without
     let ready = [Endpoint::ready(&pods[0], "node-a")];
     cluster.apply(&with_endpoints(service("web", 10, &json!({})), &ready));
     let client = cluster.pod("client");
-    for to in frontends(10, 80) {
-        client.await_tcp(to);
-    }
+    // Begins once that is in force.
+    let traffic = frontends(10, 80).map(|to| Traffic::start(cluster.pod("client"), to));
     // The same endpoint in a second slice, not ready there: one of the two is older.
     let mut doubled =
         slices("web", &[Endpoint { conditions: json!({ "ready": false }), ..Endpoint::ready(&pods[0], "node-a") }]);
@@ -33,6 +37,7 @@ fn slices_that_contradict_each_other_during_a_move_never_leave_a_service_without
     for to in frontends(10, 80) {
         await_servers(&client, to, &["web-a", "web-b"]);
     }
+    traffic.into_iter().for_each(Traffic::end_whole);
     // The move ends: the first slice goes, and its endpoint is not ready any more.
     cluster.delete(&slices("web", &[]));
     for to in frontends(10, 80) {
@@ -80,15 +85,15 @@ fn a_pod_with_a_huge_set_of_labels_and_many_policies_that_select_every_pod_are_j
     let label_all = json!({ "metadata": { "labels": labels } });
     cluster.admin().merge("/api/v1/namespaces/demo/pods/client", &label_all).expect("the API server takes them");
     // Each lets in one that no other does; all together who asks is let in by the last.
-    let policies: Vec<Value> = (0..300)
+    let policies: Vec<Value> = (1..=MANY)
         .map(|number| {
-            let label = json!({ format!("example.org/label-{number}"): format!("value-{}", if number == 299 { 299 } else { 0 }) });
+            let value = if number == MANY { number } else { 0 };
+            let label = json!({ format!("example.org/label-{number}"): format!("value-{value}") });
             let from = json!([{ "podSelector": { "matchLabels": label } }]);
             let mut every = policy(&format!("every-{number}"), "", &json!({ "ingress": [{ "from": from }] }));
             every["spec"]["podSelector"] = json!({});
             every
         })
-        .skip(1)
         .collect();
     let other = cluster.pod("other");
     let (last, first) = policies.split_last().expect("some");
@@ -100,5 +105,10 @@ fn a_pod_with_a_huge_set_of_labels_and_many_policies_that_select_every_pod_are_j
     for to in pods[0].at(PORT) {
         client.await_tcp(to);
         assert_eq!(other.tcp_fails(to), Failed::Silent);
+    }
+    for node in NODES {
+        cluster.await_status(node, "all policies to be in force", |status, _| {
+            status["objects"]["networkPolicies"] == MANY && status["generationRefused"].is_null()
+        });
     }
 }

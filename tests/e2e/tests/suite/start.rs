@@ -7,28 +7,33 @@ use serde_json::json;
 use crate::away::Served;
 use crate::call::Failed;
 use crate::in_force::await_servers;
-use crate::objects::{Endpoint, PORT, frontends, slices};
+use crate::objects::{Endpoint, PORT, frontends, policy, slices};
+use crate::server::Server;
 
 /// The API server as a Service of the cluster.
-const KUBERNETES: &str = "https://10.96.0.1:443";
+pub(crate) const KUBERNETES: &str = "https://10.96.0.1:443";
 
 #[test]
 fn a_node_that_starts_without_the_api_server_serves_as_before_and_finds_it_by_its_own_last_known_service() {
     let mut served = Served::up("cold");
+    let from = json!([{ "podSelector": { "matchLabels": { "app": "other" } } }]);
+    served.cluster.apply(&[policy("guest", "guest", &json!({ "ingress": [{ "from": from }] }))]);
     served.cluster.lead_agents(KUBERNETES).expect("writable");
     served.cluster.await_stored("node-a");
     served.cluster.api_mut().kill();
     served.cluster.kill_agent("node-a");
     served.cluster.repair().unwrap_or_else(|error| panic!("{error}"));
 
-    let [client, other, vault] = ["client", "other", "vault"].map(|name| served.cluster.pod(name));
+    let [client, other] = ["client", "other"].map(|name| served.cluster.pod(name));
     for to in frontends(10, 80) {
         await_servers(&client, to, &["web-b"]);
     }
-    for to in vault.at(PORT) {
+    let guest = served.cluster.pod("guest");
+    let _server = Server::start(&guest, PORT);
+    for to in guest.at(PORT) {
+        assert_eq!(other.await_tcp(to).server, "guest");
         assert_eq!(client.tcp_fails(to), Failed::Silent, "policies are in force too");
     }
-    assert!(other.pings(client.addresses[0], 1));
     served
         .cluster
         .await_status("node-a", "the status to say what serves", |_, text| text.contains("last good objects"));
