@@ -19,8 +19,10 @@ use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long an answer may take.
+/// How long an answer may take: to a single question, which may be one that nobody is to answer, and on a connection that is to outlive
+/// whatever happens.
 const PATIENCE: Duration = Duration::from_secs(5);
+const LONG_PATIENCE: Duration = Duration::from_secs(120);
 /// Between two requests of a client that counts.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Failures that are told word by word.
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         ["ask", host, port] => connect(host, port).and_then(|stream| ask(&stream)).map(|answer| print!("{answer}")),
         ["ask-udp", host, port] => ask_udp(host, port).map(|answer| print!("{answer}")),
         ["load", host, port] => count(|| connect(host, port).and_then(|stream| ask(&stream))),
-        ["hold", host, port] => connect(host, port).and_then(|stream| count(|| ask(&stream))),
+        ["hold", host, port] => hold(host, port),
         ["resolve", name] => resolve(name),
         _ => Err("sluice-probe serve PORT | ask|ask-udp|load|hold HOST PORT | resolve NAME".into()),
     };
@@ -94,6 +96,12 @@ fn connect(host: &str, port: &str) -> Result<TcpStream, Failure> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+fn hold(host: &str, port: &str) -> Result<(), Failure> {
+    let stream = connect(host, port)?;
+    stream.set_read_timeout(Some(LONG_PATIENCE))?;
+    count(|| ask(&stream))
 }
 
 fn ask(mut stream: &TcpStream) -> Result<String, Failure> {

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod pods;
+mod policies;
+mod restarts;
 mod scene;
 mod services;
 
@@ -20,7 +22,7 @@ type Scene = (&'static str, fn(&mut Cluster));
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let scenes: Vec<Scene> = [pods::SCENES, services::SCENES].concat();
+    let scenes: Vec<Scene> = [pods::SCENES, services::SCENES, policies::SCENES, restarts::SCENES].concat();
     let chosen = scenes.iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)));
     let chosen: Vec<&Scene> = chosen.collect();
     if chosen.is_empty() {

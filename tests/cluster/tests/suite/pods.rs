@@ -12,7 +12,8 @@ pub(crate) const SCENES: &[Scene] = &[
     ("a_deployment_of_fifty_gives_every_address_back", fifty),
 ];
 
-fn on_each_node(stage: &Stage<'_>, app: &str) -> Vec<Pod> {
+/// The pods of an app, of which each node has one.
+pub(crate) fn on_each_node(stage: &Stage<'_>, app: &str) -> Vec<Pod> {
     let pods = stage.pods(app);
     for node in NODES {
         assert!(pods.iter().any(|pod| pod.node == node), "{pods:?}");
@@ -65,7 +66,7 @@ fn exec_and_logs(cluster: &mut Cluster) {
 }
 
 /// Attachments that the node's sluiced knows.
-fn attachments(cluster: &Cluster, node: &str) -> usize {
+pub(crate) fn attachments(cluster: &Cluster, node: &str) -> usize {
     let nodes = cluster.nodes();
     let node = nodes.iter().find(|one| one.name() == node).expect("a node");
     let status = node.run("curl -s http://127.0.0.1:9810/status").unwrap_or_else(|error| panic!("{error}"));

@@ -1,23 +1,31 @@
 //! What scenes are made of: objects, and words with pods.
 
-use std::process::{Child, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Stdio};
 
 use serde_json::{Value, json};
 use sluice_cluster::{Cluster, ClusterError, TOOLS};
 
-/// The namespace of everything a scene makes; it goes with all that is in it.
+/// The namespace of everything a scene makes; it goes with all that is in it, unless it is left.
 pub(crate) struct Stage<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) namespace: String,
+    stays: bool,
 }
 
 impl<'a> Stage<'a> {
     pub(crate) fn new(cluster: &'a Cluster, namespace: &str) -> Self {
-        let stage = Self { cluster, namespace: namespace.to_owned() };
+        let stage = Self { cluster, namespace: namespace.to_owned(), stays: false };
         stage.apply(&[json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } })]);
         // Without its ServiceAccount no pod is let in.
         stage.until("the namespace's ServiceAccount", || stage.kubectl(&["get", "serviceaccount", "default"]));
         stage
+    }
+
+    /// Leaves it all as it is, for one of the same name later.
+    pub(crate) fn leave(mut self) {
+        self.stays = true;
     }
 
     pub(crate) fn apply(&self, objects: &[Value]) {
@@ -68,24 +76,32 @@ impl<'a> Stage<'a> {
         items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).map(Pod::of).collect()
     }
 
-    /// Starts a client that counts in a pod, and returns when it has had its first answer.
-    pub(crate) fn counting(&self, pod: &str, verb: &str, host: &str, port: u16) -> Counting {
-        let port = port.to_string();
-        let kubectl = self.cluster.kubectl();
-        let words = ["-n", &self.namespace, "exec", "-i", pod, "--", "sluice-probe", verb, host, &port];
-        let mut command = kubectl.command(&words);
+    /// Starts a client that counts in a pod's network namespace, and returns when it has had its first answer. It is started from the
+    /// node, so that it needs neither the API server nor kubelet nor the runtime while it runs.
+    pub(crate) fn counting(&self, pod: &Pod, verb: &str, host: &str, port: u16) -> Counting {
+        let node = self.cluster.nodes().iter().find(|node| node.name() == pod.node).expect("its node");
+        let find = format!(
+            "for n in $(ls /run/netns); do ip -n $n -o address 2>/dev/null | grep -q ' {}/' && echo $n; done; true",
+            pod.v4
+        );
+        let netns = node.run(&find).unwrap_or_else(|error| panic!("{error}"));
+        let mut command = node.machine().command("nsenter");
+        command.arg(format!("--net=/run/netns/{}", netns.trim())).arg(probe()).args([verb, host, &port.to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = kubectl.spawn(&mut command).unwrap_or_else(|error| panic!("{error}"));
+        let mut child = command.spawn().expect("nsenter starts");
         let mut begun = String::new();
-        let mut errors = std::io::BufReader::new(child.stderr.take().expect("a pipe"));
-        std::io::BufRead::read_line(&mut errors, &mut begun).expect("a line");
-        assert!(begun.contains("begun"), "{verb} {host} from {pod}: {begun}");
-        Counting { child, _errors: errors }
+        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
+        errors.read_line(&mut begun).expect("a line");
+        assert!(begun.contains("begun"), "{verb} {host} from {pod:?}: {begun}");
+        Counting { name: format!("{verb} {host} from {}", pod.name), child, _errors: errors }
     }
 }
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         let gone = self.cluster.kubectl().run(&["delete", "namespace", &self.namespace, "--timeout=180s"]);
         if let (Err(error), false) = (gone, std::thread::panicking()) {
             panic!("{error}");
@@ -95,8 +111,9 @@ impl Drop for Stage<'_> {
 
 /// A client that counts.
 pub(crate) struct Counting {
+    name: String,
     child: Child,
-    _errors: std::io::BufReader<std::process::ChildStderr>,
+    _errors: BufReader<ChildStderr>,
 }
 
 impl Counting {
@@ -106,9 +123,22 @@ impl Counting {
         let output = self.child.wait_with_output().expect("it ends");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let words: Vec<&str> = text.split_whitespace().collect();
-        let [_, ok, _, failed, ..] = words.as_slice() else { panic!("a count: {text:?}") };
+        let [_, ok, _, failed, ..] = words.as_slice() else { panic!("{}: a count: {text:?}", self.name) };
         (ok.parse().expect("a number"), failed.parse().expect("a number"), text)
     }
+
+    /// Stops it, and shows that every request was answered, and that there were some.
+    pub(crate) fn never_failed(self) {
+        let name = self.name.clone();
+        let (ok, failed, told) = self.stop();
+        assert!(failed == 0 && ok > 20, "{name}: {told}");
+    }
+}
+
+/// The probe as a program of this machine, beside the running test.
+pub(crate) fn probe() -> PathBuf {
+    let running = std::env::current_exe().expect("a path");
+    running.ancestors().nth(2).expect("the target directory").join("sluice-probe")
 }
 
 /// An answer of a probe: who answered, and as whom it saw the client.
