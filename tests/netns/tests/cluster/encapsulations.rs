@@ -24,6 +24,8 @@ fn everything_works(cluster: &Cluster) {
         client.await_tcp(frontends(70, 80)[family]);
         outside.await_tcp(cluster.node("node-a").at(30070)[family]);
         for to in [frontends(70, 80)[family], cluster.node("node-b").at(30070)[family]] {
+            // Each node puts the Service in force in its own time.
+            client.await_tcp(to);
             for _ in 0..10 {
                 client.tcp(to);
                 client.udp(to, 1000);

@@ -52,6 +52,9 @@ fn await_quiet(cluster: &Cluster, node: &str) {
     .unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// Longer than any machine needs to start a daemon, and as long again.
+const LONG_OUTAGE: Duration = Duration::from_secs(60);
+
 /// For how long Linux may delay an acknowledgement (TCP_DELACK_MAX), and some.
 const LONGEST_ACKNOWLEDGEMENT: Duration = Duration::from_millis(300);
 
@@ -64,7 +67,10 @@ fn connections_between_pods_go_on_through_an_outage_of_either_node() {
     let mut open = Vec::new();
     for to in frontends(91, 80).into_iter().chain(web_b.at(PORT)) {
         client.await_tcp(to);
-        open.push((to, client.connect(to).unwrap_or_else(|error| panic!("{to}: {error}"))));
+        let connection = client.connect(to).unwrap_or_else(|error| panic!("{to}: {error}"));
+        // What was lost in an outage is sent again after as long as the outage took, at worst.
+        connection.stream.get_ref().set_read_timeout(Some(LONG_OUTAGE)).expect("a socket has timeouts");
+        open.push((to, connection));
     }
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -60,6 +60,8 @@ fn with_internal_policy_local_only_the_node_with_an_endpoint_serves() {
         here.tcp(to);
         // Silence needs the Service to be in force there too; before, the address was unallocated.
         there.await_tcp_fails(frontends(23, 81)[usize::from(to.is_ipv6())], Failed::Refused);
+        // And its slices: before, it was without endpoints and refused.
+        there.await_tcp_fails(to, Failed::Silent);
         let before = cluster.drops("node-a", "service_no_local_endpoints");
         assert_eq!(there.tcp_fails(to), Failed::Silent);
         assert!(cluster.drops("node-a", "service_no_local_endpoints") > before);
