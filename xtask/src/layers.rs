@@ -50,13 +50,16 @@ const TABLES: Reach = Reach {
 };
 
 /// zerocopy is there to get zeroed memory for atomics without touching it, which safe code cannot do otherwise.
-const CONNECTIONS: Reach = Reach { members: &[], foreign: &["thiserror", "zerocopy"] };
+const CONNECTIONS: Reach = Reach { members: &[], foreign: &["bytemuck", "safe_arch", "thiserror", "wide", "zerocopy"] };
 
 const PATH: Reach = Reach {
     members: &["sluice-wire", "sluice-tables", "sluice-connections"],
     foreign: &[
         "zerocopy",
         "thiserror",
+        "bytemuck",
+        "safe_arch",
+        "wide",
         "arrayvec",
         "arc-swap",
         "hashbrown",

@@ -13,6 +13,7 @@
 //! entries in the bucket they belong to, `reach` says how far they are; both are changed under the lock of that bucket.
 
 use crate::atomic::{Ordering, wait_a_little};
+use crate::lanes;
 use crate::layout::{Line, SLOTS};
 
 /// Furthest bucket that an entry may be put into. Where ten slots are filled to seven on average, runs of that many
@@ -24,11 +25,6 @@ const ENTRIES: usize = 3;
 const LOCK: u64 = 1 << 63;
 const OVERFLOW: u32 = 32;
 const REACHED: u32 = 48;
-
-const EVERY_LANE: u64 = 0x0001_0001_0001_0001;
-const HIGH: u64 = 0x8000_8000_8000_8000;
-/// The lanes of each tag word that are tags.
-const LANES: [u64; 3] = [HIGH, HIGH, 0x8000_8000];
 
 /// The tag of a hash: never 0.
 #[inline]
@@ -53,24 +49,23 @@ impl<'t> Bucket<'t> {
         (flags >> REACHED) as u32 & 0xff
     }
 
-    /// Calls `found` for the entries whose tag is `tag`, and rarely for one whose tag differs, until it gives something.
-    ///
-    /// Acquire, with the release in [`Bucket::fill`]: who sees the tag sees the entry.
+    /// The words with the tags. Acquire, with the release in [`Bucket::fill`]: who sees the tag sees the entry.
+    #[inline(always)]
+    fn tags(self) -> lanes::Words {
+        let [one, two, three, ..] = self.0;
+        [one.load(Ordering::Acquire), two.load(Ordering::Acquire), three.load(Ordering::Acquire)]
+    }
+
+    /// Calls `found` for the entries whose tag is `tag` until it gives something.
     #[inline]
     pub(crate) fn search<T>(self, tag: u16, found: &mut impl FnMut(u32) -> Option<T>) -> Option<T> {
-        // All three words before the first branch: which of them has the tag is anybody's guess. Lane `l` of word `w`
-        // ends up as bit 16 l + w.
-        let mut found_lanes = 0;
-        for (word, mask) in LANES.into_iter().enumerate() {
-            found_lanes |= (self.lanes_with(word, tag) & mask) >> (15 - word);
-        }
-        while found_lanes != 0 {
-            let bit = found_lanes.trailing_zeros() as usize;
-            let result = found(self.entry(bit % 4 * 4 + bit / 16));
+        let mut slots = lanes::equal(self.tags(), tag);
+        while slots != 0 {
+            let result = found(self.entry(slots.trailing_zeros() as usize));
             if result.is_some() {
                 return result;
             }
-            found_lanes &= found_lanes - 1;
+            slots &= slots - 1;
         }
         None
     }
@@ -78,24 +73,14 @@ impl<'t> Bucket<'t> {
     /// The entry of the first slot whose tag is `tag`; one that leads nowhere if there is none.
     #[inline(always)]
     pub(crate) fn first(self, tag: u16) -> u32 {
-        let mut found_lanes = 0;
-        for (word, mask) in LANES.into_iter().enumerate() {
-            found_lanes |= (self.lanes_with(word, tag) & mask) >> (15 - word);
-        }
-        let bit = found_lanes.trailing_zeros() as usize;
-        if found_lanes == 0 { u32::MAX } else { self.entry(bit % 4 * 4 + bit / 16) }
+        let slots = lanes::equal(self.tags(), tag);
+        if slots == 0 { u32::MAX } else { self.entry(slots.trailing_zeros() as usize) }
     }
 
-    /// Whether a slot has that tag; rarely true where none has.
+    /// Whether a slot has that tag.
     #[inline]
     pub(crate) fn has(self, tag: u16) -> bool {
-        let found = |word: usize| self.lanes_with(word, tag) & LANES[word];
-        found(0) | found(1) | found(2) != 0
-    }
-
-    #[inline]
-    fn lanes_with(self, word: usize, tag: u16) -> u64 {
-        zero_lanes(self.0[word].load(Ordering::Acquire) ^ (u64::from(tag) * EVERY_LANE))
+        lanes::equal(self.tags(), tag) != 0
     }
 
     #[inline]
@@ -107,31 +92,17 @@ impl<'t> Bucket<'t> {
     /// An empty slot for an entry with `tag`, if no entry with that tag belongs here. Under the lock.
     #[inline(always)]
     pub(crate) fn vacancy(self, tag: u16) -> Option<Vacancy<'t>> {
-        let (mut same, mut empty) = (0, 0);
-        for (word, mask) in LANES.into_iter().enumerate() {
-            let tags = self.0[word].load(Ordering::Relaxed);
-            same |= zero_lanes(tags ^ (u64::from(tag) * EVERY_LANE)) & mask;
-            // Lane `l` of word `w` ends up as bit 16 l + w, and a lane that is not empty may be marked above one that is: the lowest
-            // of all is empty.
-            empty |= (zero_lanes(tags) & mask) >> (15 - word);
-        }
-        let reach = Bucket::reach(self.0[FLAGS].load(Ordering::Relaxed));
-        let vacant = same == 0 && empty != 0 && reach == 0;
-        vacant.then_some(Vacancy { bucket: self, bit: empty.trailing_zeros() as usize })
+        let tags = self.tags();
+        let (same, empty) = (lanes::equal(tags, tag), lanes::equal(tags, 0));
+        let in_the_way = same | Bucket::reach(tags[FLAGS]);
+        (in_the_way == 0 && empty != 0).then_some(Vacancy { bucket: self, slot: empty.trailing_zeros() as usize })
     }
 
     /// The first empty slot other than `taken`.
     #[inline]
     pub(crate) fn empty_slot(self, taken: Option<usize>) -> Option<usize> {
-        (0..LANES.len()).find_map(|word| {
-            let tags = self.0[word].load(Ordering::Acquire);
-            // Exact in every lane: what is added never carries into the next.
-            let mut empty = !(((tags & !HIGH) + !HIGH) | tags) & LANES[word];
-            if let Some(taken) = taken.filter(|taken| taken / 4 == word) {
-                empty &= !(0x8000 << (taken % 4 * 16));
-            }
-            (empty != 0).then(|| word * 4 + empty.trailing_zeros() as usize / 16)
-        })
+        let empty = lanes::equal(self.tags(), 0) & taken.map_or(u32::MAX, |taken| !(1 << taken));
+        (empty != 0).then(|| empty.trailing_zeros() as usize)
     }
 
     fn tag(self, slot: usize) -> u16 {
@@ -209,29 +180,21 @@ impl<'t> Bucket<'t> {
 #[derive(Clone, Copy)]
 pub(crate) struct Vacancy<'t> {
     bucket: Bucket<'t>,
-    /// 16 times the slot's lane in its word of tags, and the number of that word.
-    bit: usize,
+    slot: usize,
 }
 
 impl Vacancy<'_> {
     /// As [`Bucket::fill`].
     #[inline(always)]
     pub(crate) fn fill(self, tag: u16, entry: u32) {
-        let (word, lane) = (self.bit & 3, self.bit >> 4);
         // The masks change nothing, there being ten slots, and spare checks.
-        let entries = &self.bucket.0[(ENTRIES + 2 * word + lane / 2) & 7];
-        let shift = lane % 2 * 32;
+        let entries = &self.bucket.0[(ENTRIES + self.slot / 2) & 7];
+        let shift = self.slot % 2 * 32;
         let others = entries.load(Ordering::Relaxed) & !(0xffff_ffff << shift);
         entries.store(others | u64::from(entry) << shift, Ordering::Release);
-        let tags = &self.bucket.0[word];
-        tags.store(tags.load(Ordering::Relaxed) | u64::from(tag) << (self.bit & 0x30), Ordering::Release);
+        let tags = &self.bucket.0[(self.slot / 4) & 7];
+        tags.store(tags.load(Ordering::Relaxed) | u64::from(tag) << (self.slot % 4 * 16), Ordering::Release);
     }
-}
-
-/// The high bit of each lane that is 0. Above the lowest such lane others may be marked too.
-#[inline]
-fn zero_lanes(word: u64) -> u64 {
-    word.wrapping_sub(EVERY_LANE) & !word & HIGH
 }
 
 #[cfg(all(test, not(feature = "loom")))]

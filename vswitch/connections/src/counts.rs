@@ -5,7 +5,7 @@ use crate::layout::{COUNT, Layout, Line, OWNERS, WORDS};
 use crate::{Owner, Refused};
 
 /// The counts and their limits.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Counts<'t> {
     pub(crate) lines: &'t [Line],
     pub(crate) layout: &'t Layout,
@@ -40,6 +40,28 @@ impl<'t> Counts<'t> {
         Ok(())
     }
 
+    /// Counts up to `wanted` connections more in all, whose owners are still to be counted; how many the limit allows.
+    #[inline]
+    pub(crate) fn admit(self, wanted: u64) -> u64 {
+        let capacity = u64::from(self.layout.capacity);
+        let more = |count: u64| (count < capacity).then(|| (count + wanted).min(capacity));
+        let before = self.all().fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        before.map_or(0, |before| wanted.min(capacity - before))
+    }
+
+    /// Counts as many less in all.
+    #[inline]
+    pub(crate) fn dismiss(self, count: u64) {
+        self.all().fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Counts one of those that were admitted as `owner`'s, if its share allows it.
+    #[inline]
+    pub(crate) fn add_owned(self, owner: Owner) -> bool {
+        let limit = if owner == Owner::NODE { node_share(self.layout.capacity) } else { self.pod_share };
+        raise(self.of(owner), limit)
+    }
+
     /// Counts one connection of `owner` less.
     pub(crate) fn subtract(self, owner: Owner) {
         lower(self.all());
@@ -49,7 +71,7 @@ impl<'t> Counts<'t> {
     /// Sets every count to 0, with no other thread about.
     pub(crate) fn reset(self) {
         self.all().store(0, Ordering::Relaxed);
-        for word in self.lines[OWNERS..self.layout.index].iter().flatten() {
+        for word in self.layout.counts_of(self.lines).iter().flatten() {
             word.store(0, Ordering::Relaxed);
         }
     }

@@ -1,14 +1,15 @@
 //! Where things lie in the table's memory, in lines of eight words (64 bytes, a cache line).
 //!
 //! ```text
-//! header | count | free v4 | free v6 | cursor | owners' counts ... | buckets ... | v4 records ... | v6 records ...
-//!  1 line   1       1         1         1       8 to a line          1 line each   1 line each      2 lines each
+//! header | count | used v4 | used v6 | cursor | owners' counts ... | free v4 ... | free v6 ... | buckets ... | v4 records ... | v6 records ...
+//!  1 line   1       1         1         1       8 to a line          512 records to a line       1 line each   1 line each      2 lines each
 //! ```
 
 use crate::Config;
 use crate::atomic::AtomicU64;
 use crate::index::Index;
 use crate::place::{Family, Place};
+use crate::pool::{Bits, lines_of_levels};
 
 /// What the processor moves at once.
 pub(crate) type Line = [AtomicU64; WORDS];
@@ -17,7 +18,7 @@ pub(crate) type Line = [AtomicU64; WORDS];
 pub(crate) const WORDS: usize = 8;
 
 /// Raise it with every change of what a word means: memory of another version is formatted anew.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// First line: what the memory is. Written while formatting and adopting only, by one thread.
 pub(crate) const HEADER: usize = 0;
@@ -31,9 +32,9 @@ pub(crate) mod header {
 }
 /// How many connections there are, in word 0. Any worker, by compare and exchange, relaxed.
 pub(crate) const COUNT: usize = 1;
-/// The free records of each pool; see [`crate::pool`].
-pub(crate) const FREE_V4: usize = 2;
-pub(crate) const FREE_V6: usize = 3;
+/// How many records of each pool were ever used, in word 0. Any worker, by compare and exchange, relaxed.
+pub(crate) const USED_V4: usize = 2;
+pub(crate) const USED_V6: usize = 3;
 /// Where the sweep goes on, in word 0. Any worker, by compare and exchange, relaxed.
 pub(crate) const CURSOR: usize = 4;
 /// The first line of the owners' counts, one word each. Any worker, by compare and exchange, relaxed.
@@ -51,6 +52,10 @@ pub(crate) struct Layout {
     /// Owners with a count of their own; the count after them is the node's.
     pub(crate) owners: usize,
     pub(crate) buckets: u32,
+    /// First line of the free records' bits, those of IPv4 first; see [`crate::pool`].
+    free: usize,
+    /// Lines of each of their levels.
+    levels: [usize; 3],
     /// First line of the buckets.
     pub(crate) index: usize,
     v4: usize,
@@ -65,10 +70,27 @@ impl Layout {
         let capacity = config.capacity as usize;
         let owners = usize::from(config.owners);
         let buckets = (u64::from(config.capacity) * 2).div_ceil(USED_SLOTS) as u32;
-        let index = OWNERS + (owners + 1).div_ceil(WORDS);
+        let free = OWNERS + (owners + 1).div_ceil(WORDS);
+        let levels = lines_of_levels(capacity);
+        let index = free + 2 * levels.iter().sum::<usize>();
         let v4 = index + buckets as usize;
         let v6 = v4 + capacity;
-        Layout { capacity: config.capacity, owners, buckets, index, v4, v6, lines: v6 + 2 * capacity }
+        let lines = v6 + 2 * capacity;
+        Layout { capacity: config.capacity, owners, buckets, free, levels, index, v4, v6, lines }
+    }
+
+    /// The lines of the owners' counts.
+    pub(crate) fn counts_of<'t>(&self, lines: &'t [Line]) -> &'t [Line] {
+        lines.get(OWNERS..self.free).unwrap_or_default()
+    }
+
+    /// The bits of a family's free records among all lines.
+    #[inline]
+    pub(crate) fn free_of<'t>(&self, lines: &'t [Line], family: Family) -> Bits<'t> {
+        let [free, marks, regions] = self.levels;
+        let first = self.free + family as usize * (free + marks + regions);
+        let part = |start: usize, count: usize| lines.get(start..start + count).unwrap_or_default();
+        Bits { free: part(first, free), marks: part(first + free, marks), regions: part(first + free + marks, regions) }
     }
 
     /// The buckets among all lines.
@@ -128,7 +150,8 @@ mod tests {
     #[test]
     fn parts_do_not_overlap() {
         let layout = Layout::of(&Config { capacity: 3, owners: 8, ..Config::default() });
-        assert_eq!(layout.index, OWNERS + 2);
+        assert_eq!(layout.free, OWNERS + 2);
+        assert_eq!(layout.index, layout.free + 6);
         assert_eq!(layout.buckets, 1);
         assert_eq!(layout.record(Place::new(Family::V4, 0)), Some(layout.index + 1));
         assert_eq!(layout.record(Place::new(Family::V4, 2)), Some(layout.index + 3));

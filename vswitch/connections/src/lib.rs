@@ -28,6 +28,7 @@ mod connection;
 mod counts;
 mod hash;
 mod index;
+mod lanes;
 mod layout;
 mod memory;
 mod place;
@@ -44,6 +45,8 @@ pub use atomic::AtomicU64;
 pub use config::{Config, Timeouts};
 pub use connection::{Action, Connection, Direction, New, Owner, RecordId, Refused, Swept};
 pub use state::{Segment, State};
-pub use table::{Adopted, Bookmark, Intake, Known, Listed, Opening, Outcome, Table, TooSmall, View};
+pub use table::{
+    Adopted, Bookmark, Intake, Known, Listed, Opening, Outcome, Reserved, TOGETHER, Table, TooSmall, View,
+};
 pub use tick::{TICKS_PER_SECOND, Tick};
 pub use tuple::Tuple;

@@ -21,14 +21,14 @@
 //!   stored live, with the next incarnation, release;
 //! - decided again: *writing* is set by compare and exchange (acquire), a release fence, the words, then the lead
 //!   without it and with the next version, release;
-//! - taken out: the lead is exchanged for one that is not live, then a release fence; after it word 1 becomes the free
-//!   list's link, the others stay until the record is used again.
+//! - taken out: the lead is exchanged for one that is not live, then a release fence and the use word; the others stay until the
+//!   record is used again.
 //!
 //! A reader loads the lead (acquire), gives up if it is not live, loads the words (relaxed), and after an acquire fence
 //! loads the lead again (relaxed). If it read a word that a later writer stored, then that writer's release fence came
 //! before the store and the reader's acquire fence after the load, so they synchronize, and the second load sees the
 //! lead that the writer had put before its fence, or a later one: the two leads differ and the reader starts again.
-//! Where taking out and putting in are done by different threads, the list of free records carries the order from
+//! Where taking out and putting in are done by different threads, the bits of free records carry the order from
 //! one to the other ([`crate::pool`]). If the reader read what the first lead's writer stored or older, the acquire load of that
 //! lead saw that writer's release store, so nothing older can come.
 //!
@@ -485,7 +485,6 @@ impl Record<'_> {
     pub(crate) fn take_out(&self, incarnation: u32) -> bool {
         let gone = self.exchange_lead(incarnation, |lead| Lead(lead.next_version().0 & !Lead::LIVE)).is_some();
         if gone {
-            // Before the free list's link goes where an address was.
             fence(Ordering::Release);
             self.set(USE, Use::gone(incarnation).0);
         }
@@ -521,7 +520,13 @@ impl Record<'_> {
     /// Loads the lead, which loads the line.
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        self.word(LEAD)
+        Record::touch_line(self.first)
+    }
+
+    /// The same of a record's first line.
+    #[inline]
+    pub(crate) fn touch_line(first: &Line) -> u64 {
+        first[LEAD].load(Ordering::Relaxed)
     }
 
     /// After a crash, with no other thread about: lets go of what was held, and gives the connection if the words make
@@ -548,15 +553,5 @@ impl Record<'_> {
         let lead = Lead(self.word(LEAD) & !(Lead::LIVE | Lead::WRITING));
         self.set(LEAD, lead.0);
         self.set(USE, Use::gone(lead.incarnation()).0);
-    }
-
-    /// The next free record, while this one is free.
-    pub(crate) fn next_free(&self) -> u64 {
-        self.word(ADDRESSES)
-    }
-
-    /// Sets it.
-    pub(crate) fn set_next_free(&self, next: u64) {
-        self.set(ADDRESSES, next);
     }
 }

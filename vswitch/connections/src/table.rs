@@ -15,14 +15,14 @@ use core::fmt;
 pub use adopt::{Adopted, Outcome, TooSmall};
 pub use bookmark::Bookmark;
 pub use list::Listed;
-pub use open::{Intake, Opening};
+pub use open::{Intake, Opening, Reserved, TOGETHER};
 pub use view::{Known, View};
 
 use crate::atomic::Ordering;
 use crate::counts::Counts;
 use crate::hash::Secrets;
 use crate::index::Index;
-use crate::layout::{FREE_V4, FREE_V6, Layout, Line, header};
+use crate::layout::{Layout, Line, USED_V4, USED_V6, header};
 use crate::memory::Memory;
 use crate::place::{Family, Place};
 use crate::pool::Pool;
@@ -112,10 +112,10 @@ impl Table {
     #[inline]
     fn pool_in<'t>(&self, lines: &'t [Line], family: Family) -> Pool<'t> {
         let line = match family {
-            Family::V4 => FREE_V4,
-            Family::V6 => FREE_V6,
+            Family::V4 => USED_V4,
+            Family::V6 => USED_V6,
         };
-        Pool { line: &lines[line], capacity: self.layout.capacity }
+        Pool { used: &lines[line][0], capacity: self.layout.capacity, bits: self.layout.free_of(lines, family) }
     }
 
     fn counts(&self) -> Counts<'_> {

@@ -52,7 +52,7 @@ fn open(table: &Table, new: &New) -> bool {
         mss: new.mss,
         segment: new.segment,
     };
-    table.intake().open(&opening, Tick(0))
+    table.intake().open(&mut table.intake().reserve(1).0, &opening, Tick(0))
 }
 
 #[test]
@@ -106,5 +106,26 @@ fn an_opened_connection_is_seen_whole_while_it_takes_the_place_of_another() {
         }
         writer.join().expect("the writer gets through");
         assert!(find(&table, &whole(number)).is_some() && find(&table, &whole(number + 1)).is_none());
+    });
+}
+
+#[test]
+fn a_record_that_is_given_back_while_another_is_taken_is_there_for_the_next() {
+    in_every_order(2, || {
+        let table = Arc::new(Table::new(Config { capacity: 2, pod_share: 2, owners: 1, seed: 3, ..Config::default() }));
+        let [first, second] = [1, 2].map(|number| table.insert(&whole(number), Tick(0)).expect("room for two"));
+        let other = {
+            let table = Arc::clone(&table);
+            thread::spawn(move || assert!(table.remove(&first)))
+        };
+        assert!(table.remove(&second));
+        // Takes the only free record, or one of two, and the mark that leads there if it was the last.
+        table.insert(&whole(3), Tick(0)).expect("one is free");
+        other.join().expect("the other gets through");
+        table.insert(&whole(4), Tick(0)).expect("the other's is free");
+        assert_eq!(table.len(), 2);
+        for number in [3, 4] {
+            assert_whole(&find(&table, &whole(number)).expect("it is there"), &[number]);
+        }
     });
 }

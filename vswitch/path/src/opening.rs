@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! plain, no connection --> choose: a pod of the cluster, or a backend of a ClusterIP
-//!   --> place: of this node or a peer's, whose identity
-//!     --> judge: egress and ingress
-//!       --> meet: the reply's tuple ... all packets of the burst so far; then one by one
-//!         --> begin: the connection is made, the packet sent
+//!   --> place: of this node or a peer's, and whose rules are to be asked
+//!     --> who the other end is to these
+//!       --> whether they allow it
+//!         --> meet: the reply's tuple ... all packets of the burst so far; then one by one
+//!           --> begin: the connection is made, the packet sent
 //! ```
 //!
 //! Each pass is a loop of its own over the burst, so that its packets wait for memory together. As with the shortcut nothing is decided
@@ -13,11 +14,12 @@
 //! hidden, a tuple that is taken), nothing has been written and the packet takes the stages.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use sluice_connections as connections;
-use sluice_connections::{Intake, Owner, View};
-use sluice_tables::{District, Front, PortId, Rules, Tables};
+use sluice_connections::{Intake, Owner, Reserved, View};
+use sluice_tables::{Beginning, District, Front, Identity, PortId, Rules, Tables};
 use sluice_wire::{protocol, tcp};
 
 use crate::connection::{announced, opened};
@@ -51,6 +53,8 @@ struct Opening<'t> {
     service: bool,
     /// What was read of it.
     plain: &'t Plain,
+    /// Where its frontend is looked for.
+    beginning: Beginning,
     /// Where it really goes.
     address: u32,
     port: u16,
@@ -59,50 +63,82 @@ struct Opening<'t> {
     /// Where packets leave, from the client and back, as [`Egress::encode`] has it.
     there: u32,
     back: u32,
-    /// What client and target have to be allowed by: the rules of a pod of this node.
-    rules: [Option<&'t Rules>; 2],
     /// Of the reply's tuple.
     hash: u64,
 }
+
+/// What has to be allowed by the rules of a pod of this node.
+#[derive(Clone, Copy)]
+struct Judgement<'t> {
+    /// Which of the openings.
+    opening: u8,
+    rules: &'t Rules,
+    /// Whom they meet: the other end.
+    peer: Ipv4Addr,
+    identity: Option<Identity>,
+}
+
+/// Client and target of each may be pods of this node.
+type Judgements<'t> = ArrayVec<Judgement<'t>, { 2 * TOGETHER }>;
 
 /// The openings of a burst, in the order of its packets.
 pub(crate) struct Openings<'t> {
     all: ArrayVec<Opening<'t>, TOGETHER>,
     /// The next to be begun.
     next: usize,
+    /// Records for those that stand.
+    reserved: Option<Reserved<'t>>,
 }
 
 impl<'t> Openings<'t> {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Self { all: ArrayVec::new(), next: 0 }
+        Self { all: ArrayVec::new(), next: 0, reserved: None }
     }
 
     /// Decides about those of `packets` that were left over and that nothing is known of. The result is to be kept, so that what
     /// was read ahead is.
     pub(crate) fn decide(&mut self, field: &Field<'t>, packets: &[Packet<'_>], left: &'t Left) -> u64 {
+        let mut read = 0;
         for (number, plain) in left {
             if plain.is_unknown() && !plain.is_special() {
                 let Some(packet) = packets.get(usize::from(*number)) else { continue };
-                self.all.push(choose(field, *number, packet, plain));
+                let (opening, loaded) = Opening::of(field.tables, *number, packet, plain);
+                self.all.push(opening);
+                read ^= loaded;
             }
         }
         if self.all.is_empty() {
             return 0;
         }
         for opening in &mut self.all {
-            opening.stands = opening.stands && place(field.tables, opening);
+            opening.stands = choose(field, opening);
         }
-        for opening in &mut self.all {
-            opening.stands = opening.stands && judge(field.tables, opening);
+        let mut judgements = Judgements::new();
+        for (number, opening) in (0..).zip(&mut self.all) {
+            if opening.stands {
+                read ^= place(field.tables, number, opening, &mut judgements);
+            }
         }
-        let mut read = 0;
+        for judgement in &mut judgements {
+            judgement.identity = field.tables.identity(judgement.peer.into());
+            read ^= judgement.rules.touch_peer(judgement.identity);
+        }
+        for Judgement { opening, rules, peer, identity } in &judgements {
+            if let Some(opening) = self.all.get_mut(usize::from(*opening)) {
+                opening.stands &= rules.allows((*peer).into(), *identity, opening.plain.protocol, opening.port);
+            }
+        }
+        let mut standing = 0;
         for opening in &mut self.all {
             let (addresses, ports) = reply(opening);
             opening.hash = field.view.hash(addresses, ports, opening.plain.protocol);
             read ^= field.view.touch(opening.hash);
+            standing += usize::from(opening.stands);
         }
-        read
+        let (reserved, loaded) = field.intake.reserve(standing);
+        self.reserved = Some(reserved);
+        read ^ loaded
     }
 
     /// Begins the connection of the burst's packet `number` and sends it on its way. False, with nothing changed, when the stages have
@@ -116,43 +152,58 @@ impl<'t> Openings<'t> {
         number: u8,
         packet: &mut Packet<'_>,
     ) -> bool {
-        match self.all.get(self.next) {
-            Some(opening) if opening.number == number => {
-                self.next += 1;
-                opening.stands && begin(field, under, counts, packet, opening)
-            }
-            _ => false,
+        let (Some(opening), Some(reserved)) = (self.all.get(self.next), &mut self.reserved) else { return false };
+        if opening.number != number {
+            return false;
         }
+        self.next += 1;
+        if !opening.stands {
+            return false;
+        }
+        let begun = begin(field, reserved, under, counts, packet, opening);
+        if !begun {
+            // The stages may need it.
+            reserved.give_one_back();
+        }
+        begun
     }
 }
 
-/// Where a packet really goes.
+impl<'t> Opening<'t> {
+    /// Of a packet of which nothing has been decided yet. Loads where [`choose`] begins to look.
+    #[inline(always)]
+    fn of(tables: &Tables, number: u8, packet: &Packet<'_>, plain: &'t Plain) -> (Self, u64) {
+        let (address, port) = (plain.addresses as u32, plain.ports as u16);
+        let from = packet.port();
+        let (beginning, loaded) = tables.services().begin_front(address, port, plain.protocol);
+        let opening = Self {
+            number,
+            stands: true,
+            service: false,
+            plain,
+            beginning,
+            address,
+            port,
+            owner: Owner(from.0),
+            there: Egress::Uplink.encode(),
+            back: Egress::Port(from).encode(),
+            hash: 0,
+        };
+        (opening, loaded)
+    }
+}
+
+/// Where a packet really goes. False where there is more to it.
 #[inline(always)]
-fn choose<'t>(field: &Field<'_>, number: u8, packet: &Packet<'_>, plain: &'t Plain) -> Opening<'t> {
-    let (destination, port) = (plain.addresses as u32, plain.ports as u16);
-    let from = packet.port();
-    let mut opening = Opening {
-        number,
-        stands: true,
-        service: false,
-        plain,
-        address: destination,
-        port,
-        owner: Owner(from.0),
-        there: Egress::Uplink.encode(),
-        back: Egress::Port(from).encode(),
-        rules: [None; 2],
-        hash: 0,
-    };
+fn choose(field: &Field<'_>, opening: &mut Opening<'_>) -> bool {
+    let plain = opening.plain;
     // Nobody sends through a tunnel what the sender's own node has not already sent to a backend.
     if plain.inner != 0 {
-        return opening;
+        return true;
     }
-    // What a pod without an IPv4 address has in place of one ([`sluice_tables::Face::address`]); it is nobody's.
-    opening.stands = !source(plain).is_unspecified();
-    match field.tables.services().front(destination, port, plain.protocol) {
+    match field.tables.services().front_at(opening.beginning) {
         Front::None => {}
-        Front::Special => opening.stands = false,
+        Front::Special => return false,
         Front::Plain(backends) => {
             let position = (u128::from(chance(field.chance, plain.hash)) * backends.len() as u128) >> 64;
             // There is one at least.
@@ -162,33 +213,42 @@ fn choose<'t>(field: &Field<'_>, number: u8, packet: &Packet<'_>, plain: &'t Pla
             opening.service = true;
         }
     }
-    opening
+    // What a pod without an IPv4 address has in place of one ([`sluice_tables::Face::address`]); it is nobody's.
+    !source(plain).is_unspecified()
 }
 
-/// Whose the target is, and who is to be asked. True if it is a pod's, and another than the client.
+/// Whose the target is, and who is to be asked. It stands if it is a pod's, and another than the client.
 #[inline(always)]
-fn place<'t>(tables: &'t Tables, opening: &mut Opening<'t>) -> bool {
+fn place<'t>(tables: &'t Tables, number: u8, opening: &mut Opening<'_>, judgements: &mut Judgements<'t>) -> u64 {
     let plain = opening.plain;
-    let district = tables.district(Ipv4Addr::from_bits(opening.address));
+    let target = Ipv4Addr::from_bits(opening.address);
+    let mut read = 0;
+    let mut ask = |rules: &'t Option<Arc<Rules>>, peer: Ipv4Addr| {
+        if let Some(rules) = rules.as_deref() {
+            read ^= rules.touch() ^ tables.touch_identity(peer);
+            judgements.push(Judgement { opening: number, rules, peer, identity: None });
+        }
+    };
+    let district = tables.district(target);
     if plain.inner != 0 {
-        let Some((peer, _)) = tables.peer_of(source(plain).into()) else { return false };
-        let District::Pod(pod) = district else { return false };
+        let peer = tables.peer_of(source(plain).into());
+        let (Some((peer, _)), District::Pod(pod)) = (peer, district) else {
+            opening.stands = false;
+            return 0;
+        };
         opening.there = Egress::Port(pod).encode();
         opening.back = Egress::Tunnel(peer).encode();
         opening.owner = Owner(pod.0);
-        opening.rules[1] = tables.policy(pod).ingress.as_deref();
-        return true;
-    }
-    if plain.protocol == protocol::UDP && tables.tunnel().is_some_and(|tunnel| tunnel.port == opening.port) {
-        return false;
+        ask(&tables.policy(pod).ingress, source(plain));
+        return read;
     }
     // The share is the client's.
     let client = PortId(opening.owner.0);
-    opening.rules[0] = tables.policy(client).egress.as_deref();
-    match district {
+    ask(&tables.policy(client).egress, target);
+    opening.stands = match district {
         District::Pod(pod) => {
             opening.there = Egress::Port(pod).encode();
-            opening.rules[1] = tables.policy(pod).ingress.as_deref();
+            ask(&tables.policy(pod).ingress, source(plain));
             pod != client
         }
         District::PeerPod(peer) => {
@@ -196,22 +256,17 @@ fn place<'t>(tables: &'t Tables, opening: &mut Opening<'t>) -> bool {
             tables.tunnel().is_some()
         }
         District::Other => false,
-    }
-}
-
-/// Whether the policies of both ends allow it.
-#[inline(always)]
-fn judge(tables: &Tables, opening: &Opening<'_>) -> bool {
-    let allow = |rules: Option<&Rules>, peer: Ipv4Addr| {
-        let Some(rules) = rules else { return true };
-        rules.allows(peer.into(), tables.identity(peer.into()), opening.plain.protocol, opening.port)
     };
-    allow(opening.rules[0], Ipv4Addr::from_bits(opening.address)) && allow(opening.rules[1], source(opening.plain))
+    if plain.protocol == protocol::UDP && tables.tunnel().is_some_and(|tunnel| tunnel.port == opening.port) {
+        opening.stands = false;
+    }
+    read
 }
 
 #[inline(always)]
 fn begin(
     field: &Field<'_>,
+    reserved: &mut Reserved<'_>,
     under: &Under<'_>,
     counts: &mut Counts,
     packet: &mut Packet<'_>,
@@ -242,7 +297,7 @@ fn begin(
         mss,
         segment: plain.segment(),
     };
-    if !field.intake.open(&record, under.now) {
+    if !field.intake.open(reserved, &record, under.now) {
         return false;
     }
     counts.connection_misses += 1;

@@ -45,7 +45,7 @@ pub(crate) struct Under<'t> {
 }
 
 /// Packets that go through the first stages before any goes on, so that their look-ups wait for memory together.
-pub(crate) const TOGETHER: usize = 32;
+pub(crate) const TOGETHER: usize = sluice_connections::TOGETHER;
 
 /// Packets that met no pattern, by their place among those that came together, and what was read of them.
 pub(crate) type Left = ArrayVec<(u8, Plain), TOGETHER>;

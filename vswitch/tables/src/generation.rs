@@ -181,6 +181,14 @@ impl Tables {
         self.identities.get(address)
     }
 
+    /// Loads where [`Tables::identity`] begins to look for an IPv4 address, so that a burst's packets wait for memory together. What is
+    /// returned means nothing; it is there to be kept.
+    #[must_use]
+    #[inline]
+    pub fn touch_identity(&self, address: Ipv4Addr) -> u64 {
+        self.identities.touch(address)
+    }
+
     /// This node.
     #[must_use]
     #[inline]

@@ -52,8 +52,8 @@ pub use policy::{BadPortRange, Identities, Identity, PodPolicy, PortRange, Ports
 pub use port::{Port, PortKind};
 pub use publish::{Publisher, Reader};
 pub use services::{
-    Backend, Backends, Choice, Front, FrontendKey, FrontendKind, FrontendLookup, KnownBackend, MAX_AFFINITY_SECONDS,
-    Service, ServiceEntry, ServiceId, Services, ServicesBuilder, ServicesError,
+    Backend, Backends, Beginning, Choice, Front, FrontendKey, FrontendKind, FrontendLookup, KnownBackend,
+    MAX_AFFINITY_SECONDS, Service, ServiceEntry, ServiceId, Services, ServicesBuilder, ServicesError,
 };
 pub use tunnel::{Encapsulation, Tunnel, tunnel_mac};
 pub use underlay::{Hop, NextHop, Underlay, UnderlayBuilder};

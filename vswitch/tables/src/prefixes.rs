@@ -7,6 +7,8 @@
 //! ```text
 //! 10.0.0.0/8 -> A, 10.1.0.0/16 -> B        starts  10.0.0.0  10.1.0.0  10.2.0.0  11.0.0.0
 //!                                          slots   A         B         A         none
+//!
+//! Start and slot lie side by side, so that a look-up among few ranges meets one cache line.
 //! ```
 
 use std::net::IpAddr;
@@ -34,32 +36,30 @@ impl Span {
 
 /// Disjoint ranges of one family: each begins where it says and ends where the next begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Ranges<A> {
-    starts: Box<[A]>,
-    slots: Box<[u32]>,
-}
+struct Ranges<A>(Box<[(A, u32)]>);
 
 impl<A> Default for Ranges<A> {
     fn default() -> Self {
-        Self { starts: Box::default(), slots: Box::default() }
+        Self(Box::default())
     }
 }
 
 impl<A: Copy + Ord> Ranges<A> {
     #[inline]
     fn slot(&self, address: A) -> Option<u32> {
-        let after = self.starts.partition_point(|&start| start <= address);
-        let slot = *self.slots.get(after.checked_sub(1)?)?;
+        let after = self.0.partition_point(|&(start, _)| start <= address);
+        let (_, slot) = *self.0.get(after.checked_sub(1)?)?;
         (slot != NONE).then_some(slot)
     }
 }
 
-/// Values of IPv4 and IPv6 prefixes.
+/// Values of IPv4 and IPv6 prefixes. What most look-ups read comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub(crate) struct Prefixes<T> {
     v4: Ranges<u32>,
-    v6: Ranges<u128>,
     values: Vec<T>,
+    v6: Ranges<u128>,
 }
 
 impl<T> Default for Prefixes<T> {
@@ -108,6 +108,12 @@ impl<T> Prefixes<T> {
         self.values.get(slot as usize)
     }
 
+    /// Loads what a look-up of an IPv4 address reads first; what is returned means nothing.
+    #[inline]
+    pub(crate) fn touch_v4(&self) -> u64 {
+        self.v4.0.first().map_or(0, |(start, _)| u64::from(*start))
+    }
+
     /// Whether there is no value.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
@@ -120,15 +126,13 @@ fn slot(position: usize) -> u32 {
 }
 
 fn ranges(entries: Vec<(u128, u32)>) -> Ranges<u128> {
-    let (starts, slots): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-    Ranges { starts: starts.into(), slots: slots.into() }
+    Ranges(entries.into())
 }
 
 /// Starts beyond IPv4 (the range after 255.255.255.255) are left out.
 fn narrowed(entries: Vec<(u128, u32)>) -> Ranges<u32> {
     let narrow = |(start, slot): (u128, u32)| Some((u32::try_from(start).ok()?, slot));
-    let (starts, slots): (Vec<_>, Vec<_>) = entries.into_iter().filter_map(narrow).unzip();
-    Ranges { starts: starts.into(), slots: slots.into() }
+    Ranges(entries.into_iter().filter_map(narrow).collect())
 }
 
 /// Cuts nested spans into disjoint ranges by one walk from the lowest address, with the spans around it on a stack.

@@ -21,7 +21,7 @@ use hashbrown::{HashMap, HashSet};
 
 pub use backends::{Backend, Backends, Choice};
 pub use builder::{ServicesBuilder, ServicesError};
-pub use fronts::Front;
+pub use fronts::{Beginning, Front};
 pub use service::{KnownBackend, MAX_AFFINITY_SECONDS, Service, ServiceEntry};
 
 use fronts::Fronts;
@@ -154,7 +154,22 @@ impl Services {
     #[must_use]
     #[inline]
     pub fn front(&self, address: u32, port: u16, protocol: u8) -> Front<'_> {
-        self.fronts.get(key_v4(address, port, protocol))
+        self.front_at(self.begin_front(address, port, protocol).0)
+    }
+
+    /// Where [`Services::front_at`] begins to look, to be asked for all of a burst first, so that its packets wait for memory together.
+    /// The second word means nothing; it is there to be kept.
+    #[inline]
+    #[must_use]
+    pub fn begin_front(&self, address: u32, port: u16, protocol: u8) -> (Beginning, u64) {
+        self.fronts.begin(key_v4(address, port, protocol))
+    }
+
+    /// As [`Services::front`], of these Services.
+    #[inline]
+    #[must_use]
+    pub fn front_at(&self, beginning: Beginning) -> Front<'_> {
+        self.fronts.get(beginning)
     }
 
     fn without_frontend(&self, address: IpAddr, port: u16, protocol: u8) -> FrontendLookup<'_> {

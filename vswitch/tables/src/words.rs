@@ -51,13 +51,18 @@ impl Words {
         Self::with_slots((len + len.div_ceil(3)).next_power_of_two(), seed)
     }
 
-    /// The slot to begin at: the hash's highest bits.
+    /// The slot to begin at: the highest bits of a product, in which neighbouring keys lie far apart (Knuth, volume 3, 6.4).
     #[inline(always)]
     #[allow(clippy::cast_possible_truncation, reason = "the result is below the number of slots")]
     fn home(&self, key: u32) -> usize {
-        let wide = u128::from(u64::from(key) ^ self.seed) * u128::from(SPREAD);
-        let hash = (wide >> 64) as u64 ^ wide as u64;
+        let hash = (u64::from(key) ^ self.seed).wrapping_mul(SPREAD);
         (hash >> (self.shift & 63)) as usize
+    }
+
+    /// Loads the slot at which a look-up of `key` begins; what is returned means nothing.
+    #[inline(always)]
+    pub(crate) fn touch(&self, key: u32) -> u64 {
+        self.slots.get(self.home(key)).copied().unwrap_or(0)
     }
 
     /// The value of `key`.

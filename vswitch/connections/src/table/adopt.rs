@@ -102,9 +102,8 @@ impl Table {
         let (mut connections, mut discarded) = (0, 0);
         for family in [Family::V4, Family::V6] {
             let pool = self.pool(family);
-            pool.forget_stack();
-            // From the last, so that the stack gives the first ones out first and the rest stay cold.
-            for number in (0..pool.used()).rev() {
+            pool.forget_free();
+            for number in 0..pool.used() {
                 let Some(record) = self.record(Place::new(family, number)) else { continue };
                 if record.recover().is_some_and(|connection| self.readmit(&record, &connection)) {
                     connections += 1;
@@ -112,7 +111,7 @@ impl Table {
                 }
                 discarded += u32::from(record.is_live());
                 record.discard();
-                pool.give(number, &record);
+                pool.give(number);
             }
         }
         Outcome::Kept { connections, discarded }

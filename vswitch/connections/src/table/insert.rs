@@ -63,8 +63,8 @@ impl Table {
 
     #[inline]
     pub(super) fn take_record<'t>(&self, lines: &'t [Line], family: Family) -> Option<Record<'t>> {
-        let record = |number: u32| self.record_in(lines, Place::new(family, number));
-        record(self.pool_in(lines, family).take(record)?)
+        let number = self.pool_in(lines, family).take()?;
+        self.record_in(lines, Place::new(family, number))
     }
 }
 

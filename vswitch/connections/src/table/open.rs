@@ -60,6 +60,46 @@ impl Table {
     }
 }
 
+/// Most connections that are put in together.
+pub const TOGETHER: usize = 32;
+
+/// Records for connections that a burst is about to put in, counted already; those that are left are given back on drop.
+///
+/// While they are held, another thread that fills the table to its last place may be refused: for less than a burst.
+#[derive(Debug)]
+pub struct Reserved<'t> {
+    pool: Pool<'t>,
+    counts: Counts<'t>,
+    numbers: [u32; TOGETHER],
+    /// The next to be used, and the end of them.
+    next: usize,
+    end: usize,
+}
+
+impl Reserved<'_> {
+    /// Gives one back now, for a connection that is put in by [`Table::insert`] after all.
+    #[cold]
+    pub fn give_one_back(&mut self) {
+        if let Some(number) = self.numbers.get(self.next..self.end).and_then(<[u32]>::last) {
+            self.pool.give(*number);
+            self.counts.dismiss(1);
+            self.end -= 1;
+        }
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let left = self.numbers.get(self.next..self.end).unwrap_or_default();
+        for number in left {
+            self.pool.give(*number);
+        }
+        if !left.is_empty() {
+            self.counts.dismiss(left.len() as u64);
+        }
+    }
+}
+
 /// A bucket that this thread has locked; let go of on drop.
 struct Held<'t>(Bucket<'t>);
 
@@ -70,43 +110,66 @@ impl Drop for Held<'_> {
     }
 }
 
-impl Intake<'_> {
+impl<'t> Intake<'t> {
+    /// Takes records for `wanted` connections, at most [`TOGETHER`], as far as there is room, and loads them; what is returned beside
+    /// them means as much as with [`Table::touch`].
+    #[inline]
+    #[must_use]
+    pub fn reserve(&self, wanted: usize) -> (Reserved<'t>, u64) {
+        let mut numbers = [0; TOGETHER];
+        let admitted = self.counts.admit(wanted.min(TOGETHER) as u64) as usize;
+        let end = self.pool.take_many(numbers.get_mut(..admitted).unwrap_or_default());
+        if end < admitted {
+            self.counts.dismiss((admitted - end) as u64);
+        }
+        let loaded = numbers
+            .iter()
+            .take(end)
+            .fold(0, |loaded, number| loaded ^ self.records.get(*number as usize).map_or(0, Record::touch_line));
+        (Reserved { pool: self.pool, counts: self.counts, numbers, next: 0, end }, loaded)
+    }
+
     /// Puts a connection in, as [`Table::insert`] does. False, with nothing changed, where there is anything in the way: a connection
     /// with one of its tuples, a bucket that is full or was, both tuples in one bucket, a share or a table that is used up.
     /// [`Table::insert`] then says what it is.
     #[must_use]
     #[inline]
-    pub fn open(&self, opening: &Opening, now: Tick) -> bool {
+    pub fn open(&self, reserved: &mut Reserved<'_>, opening: &Opening, now: Tick) -> bool {
         let hashes = opening.hashes;
         let (one, other) = (self.index.home(hashes[0]), self.index.home(hashes[1]));
         if one == other {
             return false;
         }
+        let (original, reply) = (self.index.bucket(one), self.index.bucket(other));
         // In the order in which everybody locks.
-        let (low, high) = (self.index.bucket(one.min(other)), self.index.bucket(one.max(other)));
+        let (low, high) = if one < other { (original, reply) } else { (reply, original) };
         low.lock();
         let _low = Held(low);
         high.lock();
         let _high = Held(high);
-        let (original, reply) = if one < other { (low, high) } else { (high, low) };
         let tags = [tag_of(hashes[0]), tag_of(hashes[1])];
         let (Some(original), Some(reply)) = (original.vacancy(tags[0]), reply.vacancy(tags[1])) else { return false };
-        self.fill([original, reply], tags, opening, now)
+        self.fill([original, reply], tags, reserved, opening, now)
     }
 
     #[inline(always)]
-    fn fill(&self, slots: [Vacancy<'_>; 2], tags: [u16; 2], opening: &Opening, now: Tick) -> bool {
-        if self.counts.add(opening.owner).is_err() {
+    fn fill(
+        &self,
+        slots: [Vacancy<'_>; 2],
+        tags: [u16; 2],
+        reserved: &mut Reserved<'_>,
+        opening: &Opening,
+        now: Tick,
+    ) -> bool {
+        let number = reserved.numbers.get(reserved.next..reserved.end).and_then(<[u32]>::first).copied();
+        let Some((number, first)) = number.and_then(|number| Some((number, self.records.get(number as usize)?))) else {
+            return false;
+        };
+        if !self.counts.add_owned(opening.owner) {
             return false;
         }
-        let record = |number: u32| {
-            let first = self.records.get(number as usize)?;
-            Some(Record { place: Place::new(Family::V4, number), first, second: None })
-        };
-        let Some(record) = self.pool.take(record).and_then(record) else {
-            self.counts.subtract(opening.owner);
-            return false;
-        };
+        reserved.next += 1;
+        let record = Record { place: Place::new(Family::V4, number), first, second: None };
         slots[0].fill(tags[0], record.place.entry(Direction::Original));
         slots[1].fill(tags[1], record.place.entry(Direction::Reply));
         record.open(opening, State::first(opening.protocol, opening.segment), now);
@@ -187,7 +250,7 @@ mod tests {
             for (now, (client, port, backend)) in (1..).zip(all) {
                 let new = new(client, port, backend);
                 let expected = inserted.insert(&new, Tick(now));
-                if opened.intake().open(&opening(&opened, &new), Tick(now)) {
+                if opened.intake().open(&mut opened.intake().reserve(1).0, &opening(&opened, &new), Tick(now)) {
                     easy += 1;
                     prop_assert!(expected.is_ok());
                 } else {

@@ -62,7 +62,7 @@ impl Table {
             }
             drop(locks);
             // The record first: whoever is let in by the counts finds one.
-            self.pool(record.place.family()).give(record.place.index(), &record);
+            self.pool(record.place.family()).give(record.place.index());
             self.counts().subtract(connection.owner);
             return true;
         }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use sluice_wire::protocol::{SCTP, TCP, UDP};
 use thiserror::Error;
 
-/// So many ranges are looked at one by one: it takes less than to choose among them.
-const FEW: usize = 4;
+/// So many ranges lie in the set itself, and are looked at one by one: most sets have no more, and what decides about a packet is
+/// found without another place in memory.
+const FEW: usize = 2;
 
 /// Ports that no policy can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -27,9 +28,14 @@ pub enum BadPortRange {
 /// Consecutive ports of one protocol, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRange {
-    protocol: u8,
-    first: u16,
-    last: u16,
+    /// As [`point`] has it.
+    first: u32,
+    last: u32,
+}
+
+/// The protocol's number above the port's.
+const fn point(protocol: u8, port: u16) -> u32 {
+    (protocol as u32) << 16 | port as u32
 }
 
 impl PortRange {
@@ -40,9 +46,14 @@ impl PortRange {
     pub fn new(protocol: u8, first: u16, last: u16) -> Result<Self, BadPortRange> {
         match protocol {
             TCP | UDP | SCTP if first > last => Err(BadPortRange::Inverted { first, last }),
-            TCP | UDP | SCTP => Ok(Self { protocol, first, last }),
+            TCP | UDP | SCTP => Ok(Self { first: point(protocol, first), last: point(protocol, last) }),
             other => Err(BadPortRange::Protocol(other)),
         }
+    }
+
+    #[inline(always)]
+    const fn has(self, point: u32) -> bool {
+        (self.first <= point) & (point <= self.last)
     }
 
     /// Every port of TCP, UDP or SCTP.
@@ -58,12 +69,18 @@ impl PortRange {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ports(Set);
 
+/// Ranges are ordered, disjoint and not adjacent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Set {
-    /// Ordered, disjoint and not adjacent.
-    Ranges(Arc<[PortRange]>),
+    /// As many as there are; the rest are [`NOTHING`].
+    Few([PortRange; FEW]),
+    /// More than [`FEW`].
+    Many(Arc<[PortRange]>),
     Everything,
 }
+
+/// What no packet is in.
+const NOTHING: PortRange = PortRange { first: 1, last: 0 };
 
 impl Ports {
     /// Every protocol and port: a rule without `ports`.
@@ -75,7 +92,7 @@ impl Ports {
     /// Nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self(Set::Ranges(Arc::default()))
+        Self(Set::Few([NOTHING; FEW]))
     }
 
     /// The ports of `ranges`, which may overlap and come in any order.
@@ -86,44 +103,62 @@ impl Ports {
         let mut disjoint: Vec<PortRange> = Vec::with_capacity(ranges.len());
         for range in ranges {
             match disjoint.last_mut() {
-                Some(last) if last.protocol == range.protocol && range.first <= last.last.saturating_add(1) => {
+                // Of no two protocols with ports do the numbers follow each other.
+                Some(last) if range.first <= last.last + 1 => {
                     last.last = last.last.max(range.last);
                 }
                 _ => disjoint.push(range),
             }
         }
-        Self(Set::Ranges(disjoint.into()))
+        if disjoint.len() > FEW {
+            return Self(Set::Many(disjoint.into()));
+        }
+        let mut few = [NOTHING; FEW];
+        for (place, range) in few.iter_mut().zip(disjoint) {
+            *place = range;
+        }
+        Self(Set::Few(few))
+    }
+
+    /// The ranges; none where everything is allowed.
+    fn ranges(&self) -> &[PortRange] {
+        match &self.0 {
+            Set::Few(few) => few.split(|range| *range == NOTHING).next().unwrap_or_default(),
+            Set::Many(many) => many,
+            Set::Everything => &[],
+        }
     }
 
     /// Whether `port` of `protocol` is among them. For protocols without ports, `port` is of no matter.
     #[must_use]
     #[inline]
     pub fn allow(&self, protocol: u8, port: u16) -> bool {
-        let Set::Ranges(ranges) = &self.0 else { return true };
-        if ranges.len() <= FEW {
-            return ranges.iter().any(|it| it.protocol == protocol && it.first <= port && port <= it.last);
-        }
-        let after = ranges.partition_point(|range| (range.protocol, range.first) <= (protocol, port));
+        let point = point(protocol, port);
+        let ranges = match &self.0 {
+            Set::Few([one, other]) => return one.has(point) | other.has(point),
+            Set::Many(many) => many,
+            Set::Everything => return true,
+        };
+        let after = ranges.partition_point(|range| range.first <= point);
         let below = after.checked_sub(1).and_then(|position| ranges.get(position));
-        below.is_some_and(|range| range.protocol == protocol && port <= range.last)
+        below.is_some_and(|range| range.has(point))
     }
 
     /// What either allows.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         match (&self.0, &other.0) {
-            (Set::Ranges(one), Set::Ranges(_)) if one.is_empty() => other.clone(),
-            (Set::Ranges(_), Set::Ranges(two)) if two.is_empty() => self.clone(),
-            (Set::Ranges(one), Set::Ranges(two)) if one == two => self.clone(),
-            (Set::Ranges(one), Set::Ranges(two)) => Self::of(one.iter().chain(two.iter()).copied()),
-            _ => Self::everything(),
+            (Set::Everything, _) | (_, Set::Everything) => Self::everything(),
+            (one, two) if one == two || other.is_none() => self.clone(),
+            _ if self.is_none() => other.clone(),
+            _ => Self::of(self.ranges().iter().chain(other.ranges()).copied()),
         }
     }
 
     /// Whether nothing is allowed.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        matches!(&self.0, Set::Ranges(ranges) if ranges.is_empty())
+        matches!(&self.0, Set::Few([NOTHING, ..]))
     }
 }
 

@@ -14,14 +14,18 @@ use crate::words::Words;
 
 /// The union of all rules of all policies that select a pod, in one direction. Rules that allow nothing are a pod that
 /// is shut.
+///
+/// What a first packet's look-up reads of it lies in two cache lines.
 #[derive(Clone, Debug, PartialEq)]
+#[repr(C, align(64))]
 pub struct Rules {
     any: Ports,
+    by_identity: Words,
     /// The sets of ports that the maps speak of, each once, ordered. A pod may know thousands of identities but few sets, and
     /// each pod has maps of its own: they are to be small, as every first packet meets others.
     sets: Box<[Ports]>,
-    by_identity: Words,
-    by_address: HashMap<IpAddr, Set, Seeded>,
+    /// `None` where no address is named, as it nearly always is.
+    by_address: Option<Box<HashMap<IpAddr, Set, Seeded>>>,
     by_block: Prefixes<Ports>,
 }
 
@@ -40,13 +44,31 @@ impl Rules {
             || identity
                 .and_then(|identity| self.by_identity.get(identity.0))
                 .is_some_and(|set| self.set_allows(set, protocol, port))
-            || !self.by_address.is_empty() && self.address_allows(peer, protocol, port)
+            || self
+                .by_address
+                .as_deref()
+                .is_some_and(|by_address| self.address_allows(by_address, peer, protocol, port))
             || self.by_block.get(peer).is_some_and(|ports| ports.allow(protocol, port))
     }
 
+    /// Loads the rules themselves. What this and [`Rules::touch_peer`] return means nothing; it is there to be kept.
+    #[must_use]
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        self.by_identity.len() as u64 ^ self.sets.len() as u64
+    }
+
+    /// Loads what [`Rules::allows`] will read of an IPv4 peer with this identity.
+    #[must_use]
+    #[inline]
+    pub fn touch_peer(&self, identity: Option<Identity>) -> u64 {
+        let by_identity = identity.map_or(0, |identity| self.by_identity.touch(identity.0));
+        by_identity ^ self.by_block.touch_v4()
+    }
+
     #[inline(never)]
-    fn address_allows(&self, peer: IpAddr, protocol: u8, port: u16) -> bool {
-        self.by_address.get(&peer).is_some_and(|set| self.set_allows(*set, protocol, port))
+    fn address_allows(&self, by_address: &HashMap<IpAddr, Set, Seeded>, peer: IpAddr, protocol: u8, port: u16) -> bool {
+        by_address.get(&peer).is_some_and(|set| self.set_allows(*set, protocol, port))
     }
 
     #[inline]
@@ -57,7 +79,7 @@ impl Rules {
     /// Whether nothing at all is allowed.
     #[must_use]
     pub fn is_shut(&self) -> bool {
-        self.any.is_none() && self.by_identity.is_empty() && self.by_address.is_empty() && self.by_block.is_empty()
+        self.any.is_none() && self.by_identity.is_empty() && self.by_address.is_none() && self.by_block.is_empty()
     }
 }
 
@@ -130,7 +152,7 @@ impl RulesBuilder {
         let given = by_identity.values().chain(by_address.values()).chain(alike.iter().map(|(_, ports)| ports));
         let distinct: BTreeSet<&Ports> = given.collect();
         let sets: Vec<Ports> = distinct.into_iter().cloned().collect();
-        let by_address = by_set(by_address, &sets);
+        let by_address = (!by_address.is_empty()).then(|| Box::new(by_set(by_address, &sets)));
         let all = by_identity.len() + alike.iter().map(|(identities, _)| identities.len()).sum::<usize>();
         let mut words = Words::with_room(all, 0);
         for (identity, ports) in &by_identity {

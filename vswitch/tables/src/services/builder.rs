@@ -149,10 +149,11 @@ impl Services {
             ids.insert(id);
         }
         let concerned = self.v4.iter().filter(|(_, target)| ids.contains(&target.service));
+        let mut fronts = std::mem::take(&mut services.fronts);
         for (key, target) in concerned {
-            let plain = plain(services, target);
-            services.fronts.change(*key, plain);
+            fronts.change(*key, plain(services, target));
         }
+        services.fronts = fronts;
         Ok(())
     }
 
@@ -301,9 +302,8 @@ fn fronts(services: &Services) -> Fronts {
 }
 
 /// What a pod is given at one: by way of a ClusterIP only, as others hide it.
-fn plain(services: &Services, target: &Target) -> Option<Arc<[u64]>> {
-    match (target.kind, services.service(target.service)) {
-        (FrontendKind::ClusterIp, Some(service)) => service.plain().cloned(),
-        _ => None,
-    }
+fn plain<'s>(services: &'s Services, target: &Target) -> impl Iterator<Item = u64> + use<'s> {
+    let of_pods = matches!(target.kind, FrontendKind::ClusterIp);
+    let service = services.service(target.service).filter(|_| of_pods);
+    service.into_iter().flat_map(|service| service.plain())
 }

@@ -68,8 +68,8 @@ pub struct Service {
     external_local: bool,
     affinity: Option<u32>,
     source_ranges: Option<Arc<[IpNet]>>,
-    /// As [`Service::plain`].
-    plain: Option<Arc<[u64]>>,
+    /// Whether [`Service::plain`] has any.
+    plain: bool,
 }
 
 impl Service {
@@ -86,7 +86,7 @@ impl Service {
         let local = Backends::new(local, choice);
         let local = if local == *cluster { Arc::clone(&cluster) } else { Arc::new(local) };
         let given = if internal_local { &local } else { &cluster };
-        let plain = plain(given).filter(|_| affinity.is_none() && !cluster.is_empty());
+        let plain = affinity.is_none() && !cluster.is_empty() && !given.is_maglev() && given.all().iter().all(is_v4);
         Ok(Arc::new(Self {
             key,
             name,
@@ -194,10 +194,15 @@ impl Service {
         &self.known
     }
 
-    /// What a pod is given at a ClusterIP: one of these IPv4 addresses (upper half) and ports (lower half) by chance. `None` where
+    /// What a pod is given at a ClusterIP: one of these IPv4 addresses (upper half) and ports (lower half) by chance. None where
     /// there is more to it.
-    pub(super) fn plain(&self) -> Option<&Arc<[u64]>> {
-        self.plain.as_ref()
+    pub(super) fn plain(&self) -> impl Iterator<Item = u64> + use<'_> {
+        let given = if self.internal_local { &self.local } else { &self.cluster };
+        let all = if self.plain { given.all() } else { &[] };
+        all.iter().filter_map(|backend| match backend.address {
+            IpAddr::V4(v4) => Some(u64::from(v4.to_bits()) << 32 | u64::from(backend.port)),
+            IpAddr::V6(_) => None,
+        })
     }
 
     /// Whether `source` may use the load balancer addresses.
@@ -231,14 +236,8 @@ fn check(entry: &ServiceEntry) -> Result<(), ServicesError> {
     Ok(())
 }
 
-/// The backends in the order in which they are chosen from, where they are chosen from by chance.
-fn plain(backends: &Backends) -> Option<Arc<[u64]>> {
-    let word = |backend: &Backend| match backend.address {
-        IpAddr::V4(v4) => Some(u64::from(v4.to_bits()) << 32 | u64::from(backend.port)),
-        IpAddr::V6(_) => None,
-    };
-    let words: Option<Arc<[u64]>> = backends.all().iter().map(word).collect();
-    words.filter(|words| !words.is_empty() && !backends.is_maglev())
+fn is_v4(backend: &Backend) -> bool {
+    backend.address.is_ipv4()
 }
 
 /// One entry for each backend: an endpoint that is moving between slices is in two, and serves if one says so.
