@@ -136,18 +136,26 @@ impl Node {
         Ok(())
     }
 
-    /// Kills a service, with nothing else: containers live on.
+    /// Kills a service, with nothing else: containers live on. It is started again at once, as systemd would; containerd answers when
+    /// this returns.
     ///
     /// # Errors
-    /// When it does not run.
-    pub fn kill(&self, service: Service) -> Result<(), ClusterError> {
+    /// When it does not run; [`ClusterError::InVain`] when it does not come back.
+    pub fn restart(&self, service: Service) -> Result<(), ClusterError> {
         let name = service.name();
-        self.run(&format!("kill -KILL $(cat /run/{name}.pid)"))?;
-        let gone = || match self.run(&format!("kill -0 $(cat /run/{name}.pid) 2>/dev/null")) {
-            Ok(_) => Err("it runs"),
-            Err(_) => Ok(()),
+        let pid = || self.run(&format!("cat /run/{name}.pid"));
+        let before = pid()?;
+        self.run(&format!("kill -KILL {before}"))?;
+        let again = || match pid()? {
+            same if same == before => Err(ClusterError::Failed {
+                command: name.to_owned(),
+                status: "no new process".to_owned(),
+                output: self.log(service, 5),
+            }),
+            _ if service == Service::Containerd => self.run("ctr version").map(drop),
+            _ => Ok(()),
         };
-        wait_for(&format!("the end of {name} on {}", self.name), gone)
+        wait_for(&format!("{name} on {} again", self.name), again)
     }
 
     /// Pulls its plug and starts it again: every process of the node ends, its files stay but for `/run`, its network namespace
@@ -189,11 +197,12 @@ pub(crate) fn group_of(cluster: &str, node: &str) -> String {
     format!("sluice-{cluster}-{node}")
 }
 
-/// Writes the script that becomes a service, and leaves its process id where [`Node::kill`] finds it.
+/// Writes the script that runs a service, again whenever it ends, and leaves its process id where [`Node::restart`] finds it.
 fn script(directory: &Path, service: Service, command: &[String]) -> Result<(), ClusterError> {
     let name = service.name();
     let path = directory.join(name);
-    let text = format!("#!/bin/sh\necho $$ >/run/{name}.pid\nexec {}\n", command.join(" "));
+    let once = format!("echo $$ >/run/{name}.pid; exec {}", command.join(" "));
+    let text = format!("#!/bin/sh\nwhile :; do\n    sh -c '{once}'\n    sleep 1\ndone\n");
     fs::write(&path, text).map_err(ClusterError::file("write", &path))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(ClusterError::file("write", &path))
 }

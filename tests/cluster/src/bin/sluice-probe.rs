@@ -19,9 +19,10 @@ use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long an answer may take: to a single question, which may be one that nobody is to answer, and on a connection that is to outlive
-/// whatever happens.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer may take: to a single question, which may be one that nobody is to answer; to those of a client that counts; and on
+/// a connection that is to outlive whatever happens.
+const PATIENCE: Duration = Duration::from_secs(2);
+const COUNTED_PATIENCE: Duration = Duration::from_secs(10);
 const LONG_PATIENCE: Duration = Duration::from_secs(120);
 /// Between two requests of a client that counts.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -33,9 +34,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["serve", port] => serve(port),
-        ["ask", host, port] => connect(host, port).and_then(|stream| ask(&stream)).map(|answer| print!("{answer}")),
+        ["ask", host, port] => {
+            connect(host, port, PATIENCE).and_then(|stream| ask(&stream)).map(|answer| print!("{answer}"))
+        }
         ["ask-udp", host, port] => ask_udp(host, port).map(|answer| print!("{answer}")),
-        ["load", host, port] => count(|| connect(host, port).and_then(|stream| ask(&stream))),
+        ["load", host, port] => count(|| connect(host, port, COUNTED_PATIENCE).and_then(|stream| ask(&stream))),
         ["hold", host, port] => hold(host, port),
         ["resolve", name] => resolve(name),
         _ => Err("sluice-probe serve PORT | ask|ask-udp|load|hold HOST PORT | resolve NAME".into()),
@@ -90,17 +93,16 @@ fn answer(stream: &TcpStream, name: &str) -> Result<(), Failure> {
     }
 }
 
-fn connect(host: &str, port: &str) -> Result<TcpStream, Failure> {
+fn connect(host: &str, port: &str, patience: Duration) -> Result<TcpStream, Failure> {
     let address = (host, port.parse()?).to_socket_addrs()?.next().ok_or("no address")?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 fn hold(host: &str, port: &str) -> Result<(), Failure> {
-    let stream = connect(host, port)?;
-    stream.set_read_timeout(Some(LONG_PATIENCE))?;
+    let stream = connect(host, port, LONG_PATIENCE)?;
     count(|| ask(&stream))
 }
 

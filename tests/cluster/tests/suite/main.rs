@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod names;
 mod pods;
 mod policies;
 mod restarts;
@@ -22,7 +23,8 @@ type Scene = (&'static str, fn(&mut Cluster));
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let scenes: Vec<Scene> = [pods::SCENES, services::SCENES, policies::SCENES, restarts::SCENES].concat();
+    let scenes: Vec<Scene> =
+        [pods::SCENES, services::SCENES, policies::SCENES, names::SCENES, restarts::SCENES].concat();
     let chosen = scenes.iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)));
     let chosen: Vec<&Scene> = chosen.collect();
     if chosen.is_empty() {

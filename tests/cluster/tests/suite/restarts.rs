@@ -100,7 +100,7 @@ fn runtime_restarted(cluster: &mut Cluster) {
     let held = town.held();
     for service in [Service::Kubelet, Service::Containerd] {
         for node in cluster.nodes() {
-            node.kill(service).and_then(|()| node.start(service)).unwrap_or_else(|error| panic!("{error}"));
+            node.restart(service).unwrap_or_else(|error| panic!("{error}"));
         }
     }
     town.starts_pods("after");
