@@ -59,10 +59,11 @@ impl Compiler {
         Compiler::default()
     }
 
-    /// One that numbers pods anew, and forgets what policies selected, as soon as more than `slack` of either is of no use, beside as
-    /// much as is of use. That of [`Compiler::new`] waits for some hundreds, so that it seldom happens.
-    pub fn with_slack(slack: usize) -> Compiler {
-        let policies = CompiledPolicies::with_slack(Slack { identities: slack, selections: slack });
+    /// One that numbers pods anew as soon as more than so many identities are no pod's, beside as many as are, and forgets what
+    /// policies selected as soon as more than so many `selections` are of no use. That of [`Compiler::new`] waits for some hundreds of
+    /// either, so that it seldom happens.
+    pub fn with_slack(identities: usize, selections: usize) -> Compiler {
+        let policies = CompiledPolicies::with_slack(Slack { identities, selections });
         Compiler { policies, ..Compiler::default() }
     }
 

@@ -5,10 +5,11 @@ mod outcome;
 
 use std::collections::BTreeMap;
 
+use proptest::collection::vec;
 use proptest::prelude::*;
 use sluice_model::{Compiler, Index, Key, Object};
 
-use objects::{attachments, node_of, step};
+use objects::{attachments, node_of, pod_step, policy_step, step};
 use outcome::{Config, Outcome, compile};
 
 /// One thing that happens.
@@ -19,8 +20,8 @@ enum Step {
     Delete(prop::sample::Index),
     /// Which of the pods of this node are attached.
     Attach(u8),
-    /// What the operator says from now on.
-    Config(Config),
+    /// What the operator says otherwise from now on.
+    Config(fn(&mut Config)),
 }
 
 /// The objects in force, twice: in an index that has seen them come and go, and in a list.
@@ -33,11 +34,11 @@ struct World {
 }
 
 impl World {
-    /// Without any object. What nothing uses any more is forgotten beyond `slack` of it.
-    fn new(slack: usize) -> World {
+    /// Without any object. Identities and selections that nothing uses any more are forgotten beyond so many.
+    fn new(identities: usize, selections: usize) -> World {
         World {
             index: Index::new(),
-            compiler: Compiler::with_slack(slack),
+            compiler: Compiler::with_slack(identities, selections),
             objects: BTreeMap::new(),
             attached: 0,
             config: Config::default(),
@@ -57,7 +58,7 @@ impl World {
                 }
             }
             Step::Attach(attached) => self.attached = attached,
-            Step::Config(config) => self.config = config,
+            Step::Config(change) => change(&mut self.config),
         }
     }
 
@@ -76,20 +77,36 @@ impl World {
     }
 }
 
+/// Plays what happens, and compares after each round.
+fn play(mut world: World, rounds: Vec<Vec<Step>>) -> Result<(), TestCaseError> {
+    for steps in rounds {
+        let told = format!("{steps:?}");
+        steps.into_iter().for_each(|step| world.take(step));
+        let (one_by_one, at_once) = world.outcomes();
+        prop_assert_eq!(one_by_one, at_once, "after {}", told);
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn changes_one_by_one_come_to_the_same_as_all_at_once(
         slack in 0..5usize,
-        rounds in proptest::collection::vec(proptest::collection::vec(step(), 1..4), 1..40)
+        attached in any::<u8>(),
+        rounds in vec(vec(step(), 1..4), 1..40)
     ) {
-        let mut world = World::new(slack);
-        for steps in rounds {
-            let told = format!("{steps:?}");
-            steps.into_iter().for_each(|step| world.take(step));
-            let (one_by_one, at_once) = world.outcomes();
-            prop_assert_eq!(one_by_one, at_once, "after {}", told);
-        }
+        play(World { attached, ..World::new(slack, slack) }, rounds)?;
+    }
+
+    /// With pods of so many labels that identities, and what policies selected, are forgotten again and again.
+    #[test]
+    fn what_is_forgotten_because_nothing_uses_it_changes_nothing(
+        identities in prop_oneof![Just(0), Just(1000)],
+        policies in vec(policy_step(), 2..6),
+        rounds in vec(vec(pod_step(), 1..3), 20..60)
+    ) {
+        play(World { attached: 0xf, ..World::new(identities, 0) }, [vec![policies], rounds].concat())?;
     }
 }

@@ -195,38 +195,54 @@ fn policy() -> impl Strategy<Value = Value> {
     )
 }
 
-fn config() -> impl Strategy<Value = Config> {
-    any::<[bool; 5]>().prop_map(|[all_addresses, maglev, named, external_ips, tunnels]| Config {
-        all_addresses,
-        maglev,
-        named,
-        external_ips,
-        tunnels,
-    })
+/// One thing that the operator says otherwise.
+fn config() -> impl Strategy<Value = Step> {
+    const OTHERS: [fn(&mut Config); 5] = [
+        |config| config.all_addresses ^= true,
+        |config| config.maglev ^= true,
+        |config| config.named ^= true,
+        |config| config.external_ips ^= true,
+        |config| config.tunnels ^= true,
+    ];
+    select(&OTHERS[..]).prop_map(Step::Config)
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let object = prop_oneof![
-        1 => node().prop_map(|raw| (Kind::Node, raw)),
+        2 => node().prop_map(|raw| (Kind::Node, raw)),
         1 => namespace().prop_map(|raw| (Kind::Namespace, raw)),
         4 => pod().prop_map(|raw| (Kind::Pod, raw)),
         3 => service().prop_map(|raw| (Kind::Service, raw)),
         4 => slice().prop_map(|raw| (Kind::EndpointSlice, raw)),
         3 => policy().prop_map(|raw| (Kind::NetworkPolicy, raw)),
     ];
-    let object = object.prop_map(|(kind, raw)| {
-        let told = raw.to_string();
-        Raw::deserialize(kind, raw)
-            .expect("types are right")
-            .check()
-            .unwrap_or_else(|faults| panic!("{told}: {faults:?}"))
-    });
     prop_oneof![
-        12 => object.prop_map(|object| Step::Apply(Box::new(object))),
+        12 => object.prop_map(|(kind, raw)| apply(kind, raw)),
         4 => any::<prop::sample::Index>().prop_map(Step::Delete),
         1 => any::<u8>().prop_map(Step::Attach),
-        1 => config().prop_map(Step::Config),
+        2 => config(),
     ]
+}
+
+/// A policy that comes or becomes another.
+pub(crate) fn policy_step() -> impl Strategy<Value = Step> {
+    policy().prop_map(|raw| apply(Kind::NetworkPolicy, raw))
+}
+
+/// Mostly pods that become others, so that identities come and go, and few policies.
+pub(crate) fn pod_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => pod().prop_map(|raw| apply(Kind::Pod, raw)),
+        4 => policy_step(),
+        2 => any::<prop::sample::Index>().prop_map(Step::Delete),
+        1 => any::<u8>().prop_map(Step::Attach),
+    ]
+}
+
+fn apply(kind: Kind, raw: Value) -> Step {
+    let told = raw.to_string();
+    let raw = Raw::deserialize(kind, raw).expect("types are right");
+    Step::Apply(Box::new(raw.check().unwrap_or_else(|faults| panic!("{told}: {faults:?}"))))
 }
 
 /// This node, as its object has it, or as an agent knows it that has none.
