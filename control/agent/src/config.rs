@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use sluice_model::{NameError, NodeName};
 
 mod check;
+mod cni;
 mod keys;
 mod network;
 mod source;
 
+pub use cni::{Cni, CniKeys};
 pub use keys::{
     FeatureKeys, Idle, IdleCores, Keys, LogFormat, LogKeys, LogLevel, Need, SuperFrames, Switchable, XdpMode,
 };
@@ -201,6 +203,18 @@ pub enum ConfigError {
         /// Its value.
         value: String,
     },
+    /// Not a version of the CNI specification.
+    #[error("cni.version \"{value}\" is not one of 0.3.1, 0.4.0, 1.0.0, 1.1.0")]
+    BadCniVersion {
+        /// Its value.
+        value: String,
+    },
+    /// A name that no network can have.
+    #[error("cni.network \"{value}\" is no name of a network: a letter or digit, then letters, digits, '_', '.' or '-'")]
+    BadCniNetwork {
+        /// Its value.
+        value: String,
+    },
     /// The configuration cannot be written as YAML.
     #[error("cannot print the configuration: {reason}")]
     Print {
@@ -264,6 +278,8 @@ pub struct Config {
     pub features: Features,
     /// What lies beyond this node's pods.
     pub network: Network,
+    /// What is put on the node for the container runtime; `None` for nothing.
+    pub cni: Option<Cni>,
     /// Where HTTP is served; port 0 takes a free one.
     pub http: SocketAddr,
     /// Logging.

@@ -20,6 +20,7 @@
 //! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
 //! | `feed`, `objects`, `generations`, `pace`, `beyond` | Kubernetes objects to tables |
 //! | `last_good` | the objects on disk |
+//! | `install` | plugin and network list on the node |
 //! | `faults`, `api` | what is wrong, and what the API is told |
 //! | `detour` | the programs around the node's own stack |
 //! | `uplink` | the device towards other nodes, and what the kernel knows of the way out by it |
@@ -51,6 +52,7 @@ mod histogram;
 mod host_port;
 mod http;
 mod idle_cores;
+mod install;
 mod inventory;
 pub mod ipam;
 mod last_good;

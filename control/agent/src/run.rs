@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::objects::Objects;
 use crate::readiness::Condition;
 use crate::uplink::Following;
-use crate::{api, cni_server, cores, health_checks, http, last_good, logging, objects, start};
+use crate::{api, cni_server, cores, health_checks, http, install, last_good, logging, objects, start};
 
 /// Time between rounds of what has to be looked after.
 const ROUND: Duration = Duration::from_secs(5);
@@ -110,6 +110,7 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let server = cni_server::Server::start(socket, Arc::clone(agent));
     agent.readiness.met(Condition::Socket);
     let rounds = tokio::spawn(look_after(Arc::clone(agent)));
+    let installing = tokio::spawn(install::when_ready(Arc::clone(agent)));
     info!(node = agent.config.node_name.as_str(), "serving CNI requests");
     tokio::select! {
         _ = terminate.recv() => info!("SIGTERM: stopping"),
@@ -117,6 +118,7 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     }
     agent.readiness.unmet_because(Condition::Running, "the agent is being stopped");
     rounds.abort();
+    installing.abort();
     if !server.finish(FAREWELL).await {
         warn!("a call did not end within {} s", FAREWELL.as_secs());
     }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use sluice_cni_protocol::installation;
 use sluice_lab::LabName;
 
 /// Operate a Sluice node network.
@@ -20,6 +21,11 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Show what the agent of this node does: ports, generation, drops, features, workers.
     Status(StatusArgs),
+    /// Take from this node what sluiced put there for the container runtime: the network list, then the plugin.
+    ///
+    /// To be called when the DaemonSet is deleted. As long as pods are attached the plugin stays, for without it they could not
+    /// be removed: delete them and call again.
+    Uninstall(UninstallArgs),
     /// Nodes and pods in network namespaces of this machine, with real agents.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -33,6 +39,22 @@ pub(crate) struct StatusArgs {
     /// Print the agent's status document as it is.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UninstallArgs {
+    /// Where the network list is: cni.confDir of sluiced.
+    #[arg(long, value_name = "DIR", default_value = installation::DEFAULT_CONF_DIR)]
+    pub(crate) conf_dir: PathBuf,
+    /// Where the plugin is: cni.binDir of sluiced.
+    #[arg(long, value_name = "DIR", default_value = installation::DEFAULT_BIN_DIR)]
+    pub(crate) bin_dir: PathBuf,
+    /// State directory of the agent, which knows what is attached.
+    #[arg(long, value_name = "DIR", default_value = sluice_cni_protocol::DEFAULT_STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+    /// Take the plugin away although pods are attached.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ mod args;
 mod lab;
 mod status;
 mod table;
+mod uninstall;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
         Command::Status(args) => status::run(&args),
+        Command::Uninstall(args) => uninstall::run(&args),
         Command::Lab(args) => lab::run(args),
     };
     match outcome {

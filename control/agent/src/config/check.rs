@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sluice_model::NodeName;
 
-use super::{Config, ConfigError, DEFAULT_HTTP, Features, Keys, Log, Surroundings, network, source};
+use super::{Config, ConfigError, DEFAULT_HTTP, Features, Keys, Log, Surroundings, cni, network, source};
 
 /// Bytes of a socket's path (unix(7)) less the final zero and `/sluiced.sock`.
 const RUN_DIR_LIMIT: usize = 107 - "/sluiced.sock".len();
@@ -54,6 +54,7 @@ pub(super) fn check(keys: Keys, surroundings: &Surroundings) -> Result<Config, C
             need_wakeup: keys.features.need_wakeup.unwrap_or_default(),
         },
         network,
+        cni: cni::check(keys.cni)?,
         http,
         log: Log { format: keys.log.format.unwrap_or_default(), level: keys.log.level.unwrap_or_default() },
     })

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cni::CniKeys;
 use super::network::{ConnectionKeys, MasqueradeKeys, ServiceKeys, TunnelKeys, UplinkKeys};
 use super::source::SourceKeys;
 use super::{Config, Features, Log};
@@ -181,6 +182,9 @@ pub struct Keys {
     /// Connections.
     #[command(flatten)]
     pub connections: ConnectionKeys,
+    /// The container runtime.
+    #[command(flatten)]
+    pub cni: CniKeys,
     /// Address and port of the HTTP endpoint [default: 127.0.0.1:9810]
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<String>,
@@ -243,6 +247,7 @@ impl Keys {
             services,
             masquerade,
             connections,
+            cni,
             http,
             log: LogKeys { format, level },
         } = self;
@@ -271,6 +276,7 @@ impl Keys {
             services: services.over(base.services),
             masquerade: masquerade.over(base.masquerade),
             connections: connections.over(base.connections),
+            cni: cni.over(base.cni),
             http: http.or(base.http),
             log: LogKeys { format: format.or(base.log.format), level: level.or(base.log.level) },
         }
@@ -307,6 +313,7 @@ impl From<&Config> for Keys {
             services,
             masquerade,
             connections,
+            cni: CniKeys::from(&config.cni),
             http: Some(config.http.to_string()),
             log: LogKeys { format: Some(format), level: Some(level) },
         }
