@@ -20,10 +20,10 @@ fn main() -> ExitCode {
     };
     let inputs = match &target[..] {
         "path" => frames(),
-        "decapsulation" | "quotes" | "fragments" | "cluster" | "worker" => scripts(),
+        "decapsulation" | "quotes" | "fragments" | "cluster" | "shortcut" | "worker" => scripts(),
         other => {
             eprintln!(
-                "{other} is no target of the path: give path, decapsulation, quotes, fragments, cluster or worker"
+                "{other} is no target of the path: give path, decapsulation, quotes, fragments, cluster, shortcut or worker"
             );
             return ExitCode::FAILURE;
         }

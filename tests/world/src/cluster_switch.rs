@@ -369,10 +369,10 @@ pub(crate) fn on_its_way(
     }
 }
 
-/// What the host gets of a packet that is punted: the same, addressed to its device.
+/// What the host gets of a packet that is punted: the same, from its device to its device.
 fn punted(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[..6].copy_from_slice(&HOST_MAC.octets());
-    frame[6..12].copy_from_slice(&GATEWAY_MAC.octets());
+    frame[6..12].copy_from_slice(&HOST_MAC.octets());
     frame
 }

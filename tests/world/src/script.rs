@@ -6,7 +6,8 @@
 //! input --Script--> Step --Rig--> the paths of one or two workers --sound--> what left, for the next step
 //! ```
 //!
-//! [`exercise`] plays a script in plain memory; `vswitch/worker/tests/any_frames.rs` plays one over rings.
+//! [`exercise`] plays a script in plain memory, [`compare`] with and without the path's shortcut;
+//! `vswitch/worker/tests/any_frames.rs` plays one over rings.
 
 mod bytes;
 mod frames;
@@ -26,7 +27,7 @@ use bytes::Bytes;
 use frames::Frames;
 
 pub use ground::Ground;
-pub use rig::exercise;
+pub use rig::{compare, exercise};
 pub use sound::{Arrived, Left, Sent, check, transport_is_right};
 
 /// What a script is mostly about.
@@ -40,6 +41,8 @@ pub enum Focus {
     Fragments,
     /// Everything.
     Cluster,
+    /// Packets of connections that there are.
+    Known,
 }
 
 /// What happens next.
@@ -68,7 +71,7 @@ pub struct Given {
     pub together: bool,
 }
 
-/// Packets that left and are remembered.
+/// Packets that left, and packets that came, that are remembered.
 const REMEMBERED: usize = 8;
 
 /// An input on its way to be played.
@@ -79,6 +82,8 @@ pub struct Script<'d> {
     /// Workers, 1 or 2.
     pub workers: usize,
     left: Vec<Left>,
+    /// Right packets that came.
+    came: Vec<(From, Vec<u8>)>,
 }
 
 impl<'d> Script<'d> {
@@ -89,12 +94,12 @@ impl<'d> Script<'d> {
         let first = bytes.byte();
         let tunnels = [Encapsulation::Vxlan, Encapsulation::Geneve];
         let encapsulation = match (focus, first >> 1 & 3) {
-            (Focus::Quotes | Focus::Fragments | Focus::Cluster, 3) => Encapsulation::None,
+            (Focus::Quotes | Focus::Fragments | Focus::Cluster | Focus::Known, 3) => Encapsulation::None,
             (_, choice) => tunnels[usize::from(choice & 1)],
         };
         let workers = 1 + usize::from(first & 1);
         let frames = Frames { ground: ground::ground(encapsulation, workers), encapsulation };
-        Self { bytes, focus, frames, workers, left: Vec::new() }
+        Self { bytes, focus, frames, workers, left: Vec::new(), came: Vec::new() }
     }
 
     /// What it is played on.
@@ -126,19 +131,30 @@ impl<'d> Script<'d> {
             _ => {}
         }
         let (from, mut frame) = self.packet(kind);
+        if self.focus == Focus::Known {
+            if self.came.len() >= REMEMBERED {
+                self.came.remove(0);
+            }
+            self.came.push((from, frame.clone()));
+        }
         mutate::apply(&mut frame, &mut self.bytes);
         Some(Step::Frame(self.given(from, frame)))
     }
 
     fn packet(&mut self, kind: u8) -> (From, Vec<u8>) {
-        let Self { bytes, frames, left, focus, .. } = self;
+        let Self { bytes, frames, left, focus, came, .. } = self;
         let kind = kind % 16;
+        if *focus == Focus::Known && kind >= 7 && !came.is_empty() {
+            let (from, frame) = &came[bytes.below(came.len())];
+            return (*from, frames.again(*from, frame, bytes));
+        }
         // Which of 16 kinds are packets of flows, answers, errors, fragments, questions; the rest is any bytes.
         let [flows, answers, errors, pieces, questions] = match focus {
             Focus::Decapsulation => [9, 11, 12, 15, 15],
             Focus::Quotes => [4, 6, 15, 16, 16],
             Focus::Fragments => [2, 3, 4, 16, 16],
             Focus::Cluster => [6, 10, 12, 14, 15],
+            Focus::Known => [3, 6, 7, 7, 7],
         };
         let last = if left.is_empty() { None } else { left.get(bytes.below(left.len())) };
         let made = match kind {

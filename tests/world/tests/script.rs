@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use sluice_world::script::{Focus, exercise};
+use sluice_world::script::{Focus, compare, exercise};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
@@ -25,5 +25,10 @@ proptest! {
     #[test]
     fn anything_on_a_node_with_everything_leaks_nothing(bytes in vec(any::<u8>(), 0..1500)) {
         exercise(Focus::Cluster, &bytes);
+    }
+
+    #[test]
+    fn with_and_without_the_shortcut_the_same_leaves_and_is_counted(bytes in vec(any::<u8>(), 0..1500)) {
+        compare(Focus::Known, &bytes);
     }
 }

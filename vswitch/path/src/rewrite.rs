@@ -49,11 +49,12 @@ pub(crate) fn run(
     }
 }
 
-/// Readies a packet that is none of ours for the host: it is the host's own, so it loses no hop.
-pub(crate) fn punt(packet: &mut Packet<'_>, host: &Port, gateway: &Gateway) -> Verdict {
+/// Readies a packet that is none of ours for the host: it is the host's own, so it loses no hop. By its source, which is the
+/// host's too, the node knows that it comes back as it was (`is_given_back` in `detour.bpf.c`).
+pub(crate) fn punt(packet: &mut Packet<'_>, host: &Port) -> Verdict {
     let headers = sluice_wire::parse::parse(packet.head(), packet.total_len());
     let checksum = headers.map_or(Checksum::Complete, |headers| transport_checksum(packet.head(), &headers));
-    address(packet.head_mut(), host.mac, gateway.mac);
+    address(packet.head_mut(), host.mac, host.mac);
     Verdict::Forward { port: host.id, checksum }
 }
 

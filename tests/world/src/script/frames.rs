@@ -9,6 +9,7 @@ use sluice_wire::{ethernet, tcp};
 use super::Left;
 use super::bytes::Bytes;
 use super::ground::Ground;
+use super::mutate::{INNER, seal};
 use crate::cluster::{Encapsulation, Protocol, node_address, on_link, own_address, pod_address};
 use crate::cluster_switch::on_its_way;
 use crate::datagram::Datagram;
@@ -118,6 +119,32 @@ impl Frames {
         }
         let frame = self.wrap(left.to, answer.source, bytes, |link| answer.frame(link, false));
         Some((left.to, frame))
+    }
+
+    /// One more packet of the flow of `frame`, which came from there: the same, or with other flags and length, or with few hops left.
+    pub(super) fn again(&self, from: From, frame: &[u8], bytes: &mut Bytes<'_>) -> Vec<u8> {
+        let mut frame = frame.to_vec();
+        let is_inside = matches!(from, From::Peer(_));
+        if !is_inside
+            && bytes.seldom(100)
+            && let Ok(mut datagram) = Datagram::read(&frame)
+        {
+            datagram.flags = if bytes.seldom(100) { bytes.one_of(&FLAGS) } else { tcp::flag::ACK };
+            datagram.payload = vec![8; bytes.one_of(&LENGTHS)];
+            let partial = matches!(from, From::Pod(_) | From::Host) && !bytes.seldom(64);
+            frame = self.wrap(from, datagram.source, bytes, |link| datagram.frame(link, partial));
+        }
+        if bytes.seldom(20) {
+            let at = if is_inside { INNER } else { ethernet::HEADER_LEN };
+            let hops = bytes.byte() % 3;
+            if frame.get(at).is_some_and(|first| first >> 4 == 4)
+                && let Some(hop) = frame.get_mut(at + 8)
+            {
+                *hop = hops;
+                seal(&mut frame, at);
+            }
+        }
+        frame
     }
 
     /// An error that quotes a packet that left, or one that never was; from where it went, or from a router on the way.

@@ -60,24 +60,60 @@ pub fn exercise(focus: Focus, data: &[u8]) {
     let mut script = Script::new(focus, data);
     let mut rig = Rig::new(script.ground(), script.workers);
     while let Some(step) = script.step() {
-        match step {
-            Step::Frame(given) => rig.give(given),
-            Step::Wait(time) => {
-                rig.run_all();
-                rig.clock.advance(time);
-                rig.idle();
-            }
-            Step::Publish => {
-                rig.run_all();
-                rig.stage = (rig.stage + 1).min(super::ground::STAGES - 1);
-            }
-        }
+        rig.play(step);
         rig.left.drain(..).for_each(|left| script.remember(left));
     }
     rig.end();
 }
 
+/// Plays the script in `data` twice in step, once with the shortcut for known connections and once without: the same leaves, and
+/// the same is counted.
+///
+/// # Panics
+/// When the two differ, or something does not hold that must hold for any packets.
+pub fn compare(focus: Focus, data: &[u8]) {
+    let mut script = Script::new(focus, data);
+    let mut both = [Rig::new(script.ground(), script.workers), Rig::new(script.ground(), script.workers).by_stages()];
+    while let Some(step) = script.step() {
+        for rig in &mut both {
+            rig.play(step.clone());
+        }
+        let [with, without] = both.each_mut().map(|rig| std::mem::take(&mut rig.left));
+        assert_eq!(with, without, "what leaves");
+        let [with_counts, without_counts] = both.each_ref().map(Rig::counts);
+        assert_eq!(with_counts, without_counts, "what is counted");
+        with.into_iter().for_each(|left| script.remember(left));
+    }
+    both.into_iter().for_each(Rig::end);
+}
+
 impl Rig {
+    /// The same without the shortcut.
+    fn by_stages(mut self) -> Self {
+        let taken = std::mem::take(&mut self.workers);
+        self.workers = taken.into_iter().map(|it| Worker { path: it.path.without_shortcut(), ..it }).collect();
+        self
+    }
+
+    fn counts(&self) -> Vec<Counts> {
+        self.workers.iter().map(|it| it.counts.clone()).collect()
+    }
+
+    fn play(&mut self, step: Step) {
+        match step {
+            Step::Frame(given) => self.give(given),
+            Step::Wait(time) => {
+                self.run_all();
+                self.clock.advance(time);
+                self.idle();
+            }
+            Step::Publish => {
+                self.run_all();
+                self.stage = (self.stage + 1).min(super::ground::STAGES - 1);
+            }
+        }
+    }
+
     fn new(ground: &'static Ground, workers: usize) -> Self {
         let mut config = SharedConfig { affinity: 32, ..SharedConfig::default() };
         (config.connections.capacity, config.connections.owners) = (CONNECTIONS, 32);

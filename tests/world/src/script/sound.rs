@@ -92,10 +92,13 @@ pub fn check(ground: &Ground, tables: &Tables, arrived: Option<&Arrived>, sent: 
             let known = back || matches!(macs.0.octets(), [2, 0xaa, 0, 0, 0, _]);
             assert!(known && macs.1 == UPLINK_MAC, "goes from {} to {}", macs.1, macs.0);
         }
+        // What is punted is the node's own.
+        _ if sent.port == HOST_PORT && macs.1 == port.mac => assert_eq!(macs.0, port.mac),
         _ => assert_eq!(macs, (port.mac, GATEWAY_MAC)),
     }
     let came_by = arrived.and_then(|arrived| tables.port(arrived.port)).map(|port| port.kind);
     let punted = sent.port == HOST_PORT && came_by.is_none_or(|kind| kind == PortKind::Uplink);
+    assert!(punted || macs.1 == GATEWAY_MAC || port.kind == PortKind::Uplink, "nothing else comes back as it was");
     let is_ip = matches!(view.ethertype(), ethernet::ethertype::IPV4 | ethernet::ethertype::IPV6);
     if punted || !is_ip {
         assert!(punted || arrived.is_none_or(|arrived| arrived.port == sent.port), "only answers are not IP");

@@ -240,7 +240,7 @@ fn speaker(tables: &Tables, arrival: &Arrival<'_>) -> Option<Gateway> {
 fn punt(tables: &Tables, counts: &mut Counts, packet: &mut Packet<'_>) -> Verdict {
     let Some(host) = tables.host_port() else { return drop_as(DropReason::NoRoute, counts) };
     counts.punted += 1;
-    rewrite::punt(packet, host, tables.gateway())
+    rewrite::punt(packet, host)
 }
 
 fn drop_as(reason: DropReason, counts: &mut Counts) -> Verdict {
