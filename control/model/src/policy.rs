@@ -19,6 +19,7 @@ mod members;
 mod named_ports;
 mod owners;
 mod population;
+mod selectors;
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use super::known_rules::{Key, KnownRules, Side};
 use super::named_ports::NamedPorts;
 use super::owners::{Owners, is_meant, pod_of};
 use super::population::Population;
+use super::selectors::Selectors;
 use crate::attachment::Attachment;
 use crate::fault::Fault;
 use crate::index::{Changes, Index};
@@ -23,6 +24,7 @@ use crate::name::{NamespaceName, NetworkPolicyName, NodeName, PodName};
 use crate::network_policy::{NetworkPolicy, PolicyPort, PolicyRule};
 use crate::object::Labels;
 use crate::pod::{Pod, PodPort};
+use crate::selector::Selector;
 use crate::spare::Spare;
 
 /// What the policies mean for one node, and what they were made of.
@@ -57,7 +59,9 @@ struct Known {
 struct Versions {
     last: u64,
     by_name: BTreeMap<NetworkPolicyName, u64>,
-    names: BTreeMap<u64, NetworkPolicyName>,
+    /// Each with what it selects.
+    names: BTreeMap<u64, (NetworkPolicyName, Selector)>,
+    subjects: BTreeMap<NamespaceName, Selectors>,
 }
 
 /// What selects a local pod.
@@ -220,7 +224,7 @@ impl CompiledPolicies {
         let mut namespaces = BTreeSet::new();
         let all = anew.then(|| index.network_policies().map(|policy| &policy.name)).into_iter().flatten();
         for name in changes.policies.iter().chain(all) {
-            self.versions.renew(name, index.network_policy(name).is_some());
+            self.versions.renew(name, index.network_policy(name));
             namespaces.insert(name.namespace().clone());
         }
         self.subjects.retain(|(namespace, _), _| !namespaces.contains(namespace));
@@ -268,7 +272,8 @@ impl CompiledPolicies {
     fn rules_of(&mut self, index: &Index, key: Key, seed: u64) -> Arc<Rules> {
         let Self { population, versions, named_ports, rules, .. } = self;
         rules.get(key, seed, |(side, versions_of, names)| {
-            let policies = versions_of.iter().filter_map(|version| index.network_policy(versions.names.get(version)?));
+            let policies =
+                versions_of.iter().filter_map(|version| index.network_policy(&versions.names.get(version)?.0));
             let rules = policies.flat_map(|policy| {
                 let rules = match side {
                     Side::Ingress => ingress_rules(policy),
@@ -286,26 +291,35 @@ impl CompiledPolicies {
 }
 
 impl Versions {
-    /// A policy is another one now, or none.
-    fn renew(&mut self, name: &NetworkPolicyName, exists: bool) {
-        if let Some(before) = self.by_name.remove(name) {
-            self.names.remove(&before);
+    /// A policy is this one now, or none.
+    fn renew(&mut self, name: &NetworkPolicyName, policy: Option<&NetworkPolicy>) {
+        if let Some(before) = self.by_name.remove(name)
+            && let Some((_, selector)) = self.names.remove(&before)
+            && let Some(subjects) = self.subjects.get_mut(name.namespace())
+        {
+            subjects.remove(before, &selector);
+            if subjects.is_empty() {
+                self.subjects.remove(name.namespace());
+            }
         }
-        if exists {
+        if let Some(policy) = policy {
             self.last += 1;
             self.by_name.insert(name.clone(), self.last);
-            self.names.insert(self.last, name.clone());
+            self.names.insert(self.last, (name.clone(), policy.subjects.clone()));
+            self.subjects.entry(name.namespace().clone()).or_default().insert(self.last, &policy.subjects);
         }
     }
 
     /// The policies of a namespace that select pods with these labels.
     fn subject(&self, index: &Index, namespace: &NamespaceName, labels: &Labels) -> Subject {
-        let selecting = || index.network_policies_of(namespace).filter(|policy| policy.subjects.matches(labels));
+        let candidates = self.subjects.get(namespace).map(|subjects| subjects.candidates(labels)).unwrap_or_default();
+        let policy = |number: u64| Some((number, index.network_policy(&self.names.get(&number)?.0)?));
+        let selecting: Vec<(u64, &NetworkPolicy)> =
+            candidates.into_iter().filter_map(policy).filter(|(_, policy)| policy.subjects.matches(labels)).collect();
         let about = |side: fn(&NetworkPolicy) -> &Option<Vec<PolicyRule>>| -> Arc<[u64]> {
-            let policies = selecting().filter(|policy| side(policy).is_some());
-            policies.filter_map(|policy| self.by_name.get(&policy.name).copied()).collect()
+            selecting.iter().filter(|(_, policy)| side(policy).is_some()).map(|(number, _)| *number).collect()
         };
-        let ports = selecting().flat_map(ingress_rules).flat_map(|rule| &rule.ports);
+        let ports = selecting.iter().flat_map(|(_, policy)| ingress_rules(policy)).flat_map(|rule| &rule.ports);
         let names = ports.filter_map(|port| match port {
             PolicyPort::Named { protocol, name } => Some((name.clone(), *protocol)),
             PolicyPort::Whole(_) | PolicyPort::Range { .. } => None,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::label_index::LabelIndex;
 use super::members::Members;
+use super::selectors::Selectors;
 use crate::index::Index;
 use crate::name::NamespaceName;
 use crate::namespace::NAME_LABEL;
@@ -58,6 +59,8 @@ pub(super) struct Population {
     spaces: Vec<Space>,
     selections: Vec<Selection>,
     known: BTreeMap<(Scope, Selector), SelectionId>,
+    /// The pods' selectors of selections, by their ids.
+    selectors: Selectors,
     /// Selections that mean more than before.
     grown: BTreeSet<SelectionId>,
 }
@@ -74,7 +77,9 @@ impl Population {
                 self.pods.push(0);
                 space.identities.insert(Arc::new(labels.clone()), identity);
                 space.members.insert(identity);
-                for (id, selection) in self.selections.iter_mut().enumerate() {
+                for id in self.selectors.candidates(labels) {
+                    let id = id as SelectionId;
+                    let Some(selection) = self.selections.get_mut(id) else { continue };
                     if selection.scope.holds(space) && selection.pods.matches(labels) {
                         selection.members.insert(identity);
                         self.grown.insert(id);
@@ -130,6 +135,7 @@ impl Population {
         let members = self.identities.select(pods, self.in_scope(scope));
         let id = self.selections.len();
         self.selections.push(Selection { scope: key.0.clone(), pods: key.1.clone(), members });
+        self.selectors.insert(id as u64, pods);
         self.known.insert(key, id);
         id
     }
@@ -152,6 +158,8 @@ impl Population {
         self.selections = kept.into_iter().map(|(_, selection)| selection).collect();
         let key = |(id, one): (usize, &Selection)| ((one.scope.clone(), one.pods.clone()), id);
         self.known = self.selections.iter().enumerate().map(key).collect();
+        self.selectors = Selectors::default();
+        self.selections.iter().enumerate().for_each(|(id, one)| self.selectors.insert(id as u64, &one.pods));
         moved
     }
 
