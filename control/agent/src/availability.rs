@@ -53,7 +53,9 @@ impl Agent {
 
 fn judge(facts: Facts) -> Result<(), Unavailable> {
     let Facts { unmet, exhausted, frames, has_free_port, refused, dead_workers } = facts;
-    let mut pods_hurt = unmet.keys().any(|condition| hurts_pods(*condition));
+    // Without podCIDRs the host port can have no address; it is the Node object that is missing.
+    let follows = |condition: Condition| condition == Condition::HostPort && unmet.contains_key(&Condition::Node);
+    let mut pods_hurt = unmet.keys().any(|condition| hurts_pods(*condition) && !follows(*condition));
     let mut reasons: Vec<String> = unmet.into_values().chain(exhausted).collect();
     if frames.free < PORT_FRAMES {
         let Occupancy { free, total } = frames;
@@ -129,6 +131,12 @@ mod tests {
             let (got, msg) = told(facts.clone());
             assert!(got == code && msg.contains(word), "{facts:?}: {got} {msg}");
         }
+    }
+
+    #[test]
+    fn a_node_without_pod_cidrs_keeps_new_pods_out_alone() {
+        let unmet = [Condition::Node, Condition::HostPort].map(|condition| (condition, "because".to_owned()));
+        assert_eq!(told(Facts { unmet: BTreeMap::from(unmet), ..well() }).0, 50);
     }
 
     #[test]
