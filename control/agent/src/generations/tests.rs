@@ -224,3 +224,46 @@ fn no_network_of_hosts_between_the_nodes_is_led_into_the_switch() {
     told("Node held: status.addresses 10.1.5.9 lies in 10.1.5.0/24");
     assert_eq!(generations.counts().peers, 4, "all but the one without an address");
 }
+
+#[test]
+fn no_network_of_its_own_takes_the_node_from_the_hosts_in_it() {
+    let generations = generations();
+    let networks = ["10.1.1.0/24", "192.168.7.0/24", "203.0.113.0/24", "172.16.0.0/16", "198.51.100.0/24"];
+    let node = |name: &str, networks: &[&str], address: &str| Node {
+        pod_cidrs: networks.iter().map(|network| network.parse().unwrap()).collect(),
+        internal_ips: vec![address.parse().unwrap()],
+        ..Node::named(NodeName::new(name).unwrap())
+    };
+    let own = node("n1", &networks, "198.51.100.9");
+    generations.set_node(own.clone());
+    let pods = || [[10, 1, 1, 2], [192, 168, 7, 2], [10, 9, 0, 2], [192, 168, 8, 2]].map(IpAddr::from);
+    let led = || -> Vec<String> { generations.node_with(pods()).pod_cidrs.iter().map(ToString::to_string).collect() };
+    let kept = |networks: &[&str]| led() == networks;
+    assert!(kept(&[
+        "10.1.1.0/24",
+        "192.168.7.0/24",
+        "203.0.113.0/24",
+        "172.16.0.0/16",
+        "10.9.0.2/32",
+        "192.168.8.2/32"
+    ]));
+    generations.set_surroundings(Surroundings {
+        routers: vec!["203.0.113.254".parse().unwrap()],
+        links: vec!["192.168.0.0/16".parse().unwrap()],
+        ..Surroundings::default()
+    });
+    assert!(kept(&["10.1.1.0/24", "172.16.0.0/16", "10.9.0.2/32"]), "what the kernel says is enough: {:?}", led());
+    for object in [own, node("n2", &["10.1.2.0/24"], "172.16.0.2"), node("n3", &["10.1.3.0/24"], "172.16.0.3")] {
+        generations.apply(Object::Node(object), Instant::now());
+    }
+    generations.set_synced();
+    let tables = next(&generations, &[attached(1, "192.168.7.2"), attached(2, "10.1.1.2")]).unwrap();
+    assert_eq!(tables.pod_cidrs().len(), 5, "pods keep them all");
+    assert!(kept(&["10.1.1.0/24", "10.9.0.2/32"]), "{:?}", led());
+    let faults: Vec<String> = generations.faults().iter().map(ToString::to_string).collect();
+    for (at, network) in networks.iter().enumerate().skip(1) {
+        let told = format!("Node n1: spec.podCIDRs[{at}] {network} ");
+        assert!(faults.iter().any(|fault| fault.starts_with(&told)), "{told}: {faults:?}");
+    }
+    assert_eq!(faults.iter().filter(|fault| fault.starts_with("Node n1: ")).count(), 4, "{faults:?}");
+}
