@@ -96,24 +96,28 @@ impl Agent {
             || self.ledger.live(),
             |port| self.dataplane.worker_for(port),
             |tables| self.dataplane.publish(tables),
-            // Only now: what is taken can be handled. And nobody waits for it.
-            |beyond| {
-                let tables = self.dataplane.tables();
-                let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(uplink) = &self.uplink
-                    && *claimed != Some(beyond)
-                {
-                    *claimed = uplink.claim(&tables.claims()).then_some(beyond);
-                }
-                self.detour.follow(&tables);
-            },
         );
+        // Only now: what is taken can be handled. Nobody who asks for the objects waits for it.
+        let made = made.map(|beyond| self.follow_beyond(beyond));
         self.pace().made(began, Instant::now());
         if made.is_ok() && !self.in_force.load(Ordering::Relaxed) && self.generations.is_whole() {
             self.in_force.store(true, Ordering::Relaxed);
             info!("the objects are in force");
         }
         made
+    }
+
+    /// Has the programs around the workers follow the tables published last. Who comes first with a later generation has done
+    /// it for the one before too.
+    fn follow_beyond(&self, beyond: u64) {
+        let mut claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.dataplane.tables();
+        if let Some(uplink) = &self.uplink
+            && *claimed != Some(beyond)
+        {
+            *claimed = uplink.claim(&tables.claims()).then_some(beyond);
+        }
+        self.detour.follow(&tables);
     }
 
     /// Publishes tables if anything changed since the last, and has the host port follow those published last, whoever did that.

@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::warn;
 
 use crate::agent::Agent;
+use crate::conditions::Unserving;
 use crate::config::{Encapsulation, Source};
 use crate::feed;
 use crate::readiness::Condition;
@@ -80,14 +81,16 @@ impl Agent {
     }
 }
 
-/// Tells what is wrong with the objects, in the log and to the API, until the task is dropped. Apart from those who put objects in
+/// Tells what is wrong with the objects, with this node and its clock, in the log and to the API, until the task is dropped. Apart from those who put objects in
 /// force, so that nothing waits for it.
 pub(crate) async fn tell_faults(agent: Arc<Agent>) {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut seen, mut told) = (None, None::<Instant>);
+    let (mut seen, mut told, mut unserving) = (None, None::<Instant>, Unserving::default());
     loop {
         looks.tick().await;
+        agent.generations.look_at_clocks();
+        agent.tell_conditions(&mut unserving);
         let state = (agent.generations.object_changes(), agent.dataplane.generation(), agent.faults.changes());
         let again = told.is_none_or(|told| told.elapsed() >= REPEAT);
         if seen == Some(state) && !again {

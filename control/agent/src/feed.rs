@@ -6,7 +6,7 @@ use anyhow::Context;
 use sluice_source::{Event, Timing, kube};
 use tokio::sync::mpsc;
 
-use crate::config::{Kubernetes, Source};
+use crate::config::{Config, Kubernetes, Source};
 
 /// Events that wait while a generation is made; the source waits when there are more.
 const BACKLOG: usize = 4096;
@@ -55,8 +55,8 @@ pub(crate) fn access(kubernetes: &Kubernetes) -> anyhow::Result<kube::Access> {
 
 impl Feed {
     /// Starts to follow the source. To be called in a tokio runtime. With the API as the source there is also how its watches fare.
-    pub(crate) fn start(source: &Source) -> anyhow::Result<(Self, Option<kube::Status>)> {
-        let (watch, status) = match source {
+    pub(crate) fn start(config: &Config) -> anyhow::Result<(Self, Option<kube::Status>)> {
+        let (watch, status) = match &config.source {
             Source::Directory(directory) => {
                 let watch = sluice_source::watch(directory, Timing::default()).context("watching the manifests")?;
                 (Watch::Directory(watch), None)
@@ -64,7 +64,7 @@ impl Feed {
             Source::Kubernetes(kubernetes) => {
                 let (answer, quiet) = (kubernetes.answer_timeout, kubernetes.quiet_timeout);
                 let timing = kube::Timing { answer, quiet, ..kube::Timing::default() };
-                let watch = kube::watch(access(kubernetes)?, timing);
+                let watch = kube::watch_for(config.node_name.clone(), access(kubernetes)?, timing);
                 let status = watch.status();
                 (Watch::Kubernetes(watch), Some(status))
             }

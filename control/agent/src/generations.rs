@@ -13,7 +13,9 @@ use sluice_model::{
 };
 use sluice_tables::{PodPolicy, PortId, RulesBuilder, Tables, TablesBuilder, TablesError, WorkerId};
 use sluice_wire::MacAddr;
+use tracing::{error, info};
 
+use self::clocks::Clocks;
 use self::compiled::Compilation;
 use self::in_force::InForce;
 use self::latency::{Latency, Pending, happened};
@@ -23,14 +25,18 @@ use crate::shape::Shape;
 use crate::state::StoredAttachment;
 
 mod beyond;
+mod clocks;
 mod compiled;
 mod in_force;
 mod latency;
+mod load;
 mod port_mappings;
 mod surroundings;
 
+pub(crate) use self::clocks::{Step, Steps};
 pub(crate) use self::in_force::Standing;
 pub(crate) use self::latency::Latencies;
+pub(crate) use self::load::{Load, MANY_LABELS};
 pub(crate) use self::surroundings::Surroundings;
 
 /// Why a generation could not be made. The one before goes on serving.
@@ -58,6 +64,7 @@ pub(crate) struct Generations {
     network: Network,
     inner: Mutex<Inner>,
     latency: Latency,
+    clocks: Clocks,
 }
 
 #[derive(Debug)]
@@ -120,7 +127,15 @@ impl Generations {
             attached: Vec::new(),
             refused: None,
         };
-        Self { seed: random_seed(), host, shape, network, inner: Mutex::new(inner), latency: Latency::default() }
+        Self {
+            seed: random_seed(),
+            host,
+            shape,
+            network,
+            inner: Mutex::new(inner),
+            latency: Latency::default(),
+            clocks: Clocks::default(),
+        }
     }
 
     /// Later generations are of this node object.
@@ -149,7 +164,17 @@ impl Generations {
         let happened = happened(&object);
         let beyond = matches!(object, Object::Service(_) | Object::Node(_));
         let mut inner = self.lock();
-        if inner.objects.apply(object) {
+        let before = inner.objects.standing();
+        let changed = inner.objects.apply(object);
+        if let (Standing::Withheld(_), Standing::Current) = (before, inner.objects.standing()) {
+            info!(
+                node = inner.node.name.as_str(),
+                "the Node object is there again; what was told meanwhile is taken over"
+            );
+            // Services and other Nodes may be among it.
+            inner.beyond += 1;
+        }
+        if changed {
             inner.pending.note(arrived, happened);
             inner.beyond += u64::from(beyond);
             inner.changed();
@@ -159,7 +184,15 @@ impl Generations {
     /// Forgets an object, as was told at `arrived`.
     pub(crate) fn delete(&self, key: &Key, arrived: Instant) {
         let mut inner = self.lock();
-        if inner.objects.delete(key) {
+        let before = inner.objects.standing();
+        let deleted = inner.objects.delete(key, SystemTime::now());
+        if let (Standing::Current, Standing::Withheld(_)) = (before, inner.objects.standing()) {
+            error!(
+                node = inner.node.name.as_str(),
+                "the Node object is gone; nothing is taken away, and nothing new taken over, until it is there again"
+            );
+        }
+        if deleted {
             inner.pending.note(arrived, None);
             inner.beyond += u64::from(matches!(key, Key::Service(_) | Key::Node(_)));
             inner.changed();
@@ -265,16 +298,15 @@ impl Generations {
         self.lock().beyond
     }
 
-    /// Makes the next generation and hands it to `publish`, and calls `then`, which may take longer, with the number of
-    /// [`Generations::beyond`]. `attached` is asked under the lock, so that generations are published in the order in which
-    /// they were made and the last one is the latest truth.
+    /// Makes the next generation and hands it to `publish`. Returns the number of [`Generations::beyond`] that it was made at.
+    /// `attached` is asked under the lock, so that generations are published in the order in which they were made and the last
+    /// one is the latest truth; what takes long and has no need of that is for afterwards.
     pub(crate) fn next(
         &self,
         attached: impl FnOnce() -> Vec<StoredAttachment>,
         worker_for: impl Fn(PortId) -> WorkerId,
         publish: impl FnOnce(Tables),
-        then: impl FnOnce(u64),
-    ) -> Result<(), GenerationError> {
+    ) -> Result<u64, GenerationError> {
         let mut inner = self.lock();
         let made = self.compile(&mut inner, &attached(), worker_for);
         inner.refused = made.as_ref().err().map(ToString::to_string);
@@ -284,8 +316,7 @@ impl Generations {
         inner.decisions = Some(tables.decisions());
         publish(tables);
         self.latency.observe(&mut inner.pending, Instant::now(), SystemTime::now());
-        then(inner.beyond);
-        Ok(())
+        Ok(inner.beyond)
     }
 
     fn compile(

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use ipnet::IpNet;
 use sluice_cni_protocol::{AttachmentId, NameError, PortMapping};
 use sluice_tables::PortId;
 use tracing::warn;
 
-use crate::ipam::{Ipam, IpamError, Usage};
+use crate::ipam::{COOLING, Ipam, IpamError, Usage};
 use crate::link_name::{host_link_name, is_host_link_name, pod_mac};
 use crate::pod_identity::PodIdentity;
 use crate::state::{State, StateError, StateFile, StoredAttachment};
@@ -20,6 +21,9 @@ use crate::wishes::Wishes;
 pub(crate) const HOST_PORT: PortId = PortId(0);
 /// Highest port of a pod: as many devices as the XDP program's map has places, less the host port.
 const LAST_POD_PORT: u16 = (sluice_ebpf::MAX_PORTS - 1) as u16;
+
+/// Released addresses of no podCIDR that are remembered, the latest ones.
+const ELSEWHERE_LIMIT: usize = 1024;
 
 /// Why an attachment cannot be entered.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +79,8 @@ pub(crate) struct Ledger {
 struct Inner {
     entries: BTreeMap<AttachmentId, Entry>,
     ipam: Ipam,
-    /// What was cooling before the podCIDRs are known: the ranges take it when they come.
-    cooling_before: Vec<IpAddr>,
+    /// What was released and is in no podCIDR, as before these are known: the ranges take it when they come.
+    released_elsewhere: Vec<(IpAddr, Instant)>,
     last_port: u16,
     /// Counts changes that the file should know of.
     version: u64,
@@ -117,7 +121,10 @@ impl Ledger {
             }
         }
         let last_port = entries.values().map(|e| e.stored.port).max().unwrap_or(HOST_PORT.0);
-        let mut inner = Inner { entries, ipam: Ipam::new(&[])?, cooling_before: state.cooling, last_port, version: 1 };
+        // How long they have cooled is not stored: they begin anew.
+        let now = Instant::now();
+        let released_elsewhere = state.cooling.into_iter().map(|address| (address, now)).collect();
+        let mut inner = Inner { entries, ipam: Ipam::new(&[])?, released_elsewhere, last_port, version: 1 };
         inner.renumber();
         Ok(Self { inner: Mutex::new(inner), file: Mutex::new((file, 0)) })
     }
@@ -151,7 +158,11 @@ impl Ledger {
             return Err(LedgerError::HostPortTaken { mapping, owner });
         }
         let port = inner.free_port().ok_or(LedgerError::NoPort)?;
-        let addresses = inner.ipam.allocate(&addresses)?;
+        let early = inner.ipam.early();
+        let addresses = inner.ipam.allocate(&addresses, Instant::now())?;
+        if inner.ipam.early() > early {
+            warn!(pod = %pod.name, ?addresses, "of the pod's addresses one has been free for less than {} s: no other is left", COOLING.as_secs());
+        }
         inner.last_port = port;
         let stored = StoredAttachment {
             container_id: attachment.container_id.to_string(),
@@ -185,9 +196,7 @@ impl Ledger {
         let mut inner = self.inner();
         if let Some(entry) = inner.entries.remove(attachment) {
             for address in entry.stored.addresses {
-                if !inner.ipam.release(address) && inner.ipam.networks().is_empty() {
-                    inner.cooling_before.push(address);
-                }
+                inner.release(address, Instant::now());
             }
             inner.version += 1;
         }
@@ -244,7 +253,12 @@ impl Ledger {
 
     /// How full the podCIDRs are.
     pub(crate) fn usage(&self) -> Vec<Usage> {
-        self.inner().ipam.usage()
+        self.inner().ipam.usage(Instant::now())
+    }
+
+    /// Addresses given before they had cooled off, for want of others.
+    pub(crate) fn early(&self) -> u64 {
+        self.inner().ipam.early()
     }
 
     /// What the next pod would be refused with, for each family without a free address.
@@ -288,8 +302,17 @@ impl Inner {
         self.entries.values().filter(|e| wanted(e.phase)).map(|e| e.stored.clone()).collect()
     }
 
+    /// For the state file, the longest released first.
     fn cooling(&self) -> Vec<IpAddr> {
-        if self.ipam.networks().is_empty() { self.cooling_before.clone() } else { self.ipam.cooling() }
+        self.released_elsewhere.iter().map(|(address, _)| *address).chain(self.ipam.cooling()).collect()
+    }
+
+    fn release(&mut self, address: IpAddr, now: Instant) {
+        if !self.ipam.release(address, now) {
+            self.released_elsewhere.push((address, now));
+            let surplus = self.released_elsewhere.len().saturating_sub(ELSEWHERE_LIMIT);
+            self.released_elsewhere.drain(..surplus);
+        }
     }
 
     fn set_networks(&mut self, networks: &[IpNet]) -> Result<(), IpamError> {
@@ -302,8 +325,15 @@ impl Inner {
                 }
             }
         }
-        self.cooling().iter().for_each(|address| ipam.cool(*address));
-        self.ipam = ipam;
+        let mut released = std::mem::take(&mut self.released_elsewhere);
+        released.extend(self.ipam.released());
+        released.sort_by_key(|(_, since)| *since);
+        // What is in none of the podCIDRs now may be in one again later.
+        released.retain(|(address, since)| !ipam.cool(*address, *since) && !ipam.holds(*address));
+        let surplus = released.len().saturating_sub(ELSEWHERE_LIMIT);
+        released.drain(..surplus);
+        ipam.count_early(self.ipam.early());
+        (self.ipam, self.released_elsewhere) = (ipam, released);
         Ok(())
     }
 

@@ -36,6 +36,7 @@ mod attach;
 mod availability;
 mod beyond;
 mod cni_server;
+mod conditions;
 pub mod config;
 mod connections;
 mod cores;

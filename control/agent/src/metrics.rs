@@ -43,6 +43,10 @@ struct Reading {
     latencies: Latencies,
     /// Families without a free address.
     exhausted: usize,
+    /// Addresses given before they had cooled off.
+    early: u64,
+    /// Times that the wall clock was set.
+    clock_steps: u64,
     /// How the API's watches fare: kind, whether it follows, objects, failures.
     watches: Vec<(String, bool, usize, u64)>,
     /// What the uplink's program counted.
@@ -103,6 +107,8 @@ fn read(agent: &Agent) -> Reading {
         current: agent.generations.standing() == Standing::Current,
         latencies: agent.generations.latencies(),
         exhausted: agent.ledger.exhausted().len(),
+        early: agent.ledger.early(),
+        clock_steps: agent.generations.clock_steps().count,
         watches: watches(agent),
         uplink: agent.uplink.as_ref().map(Uplink::counters).unwrap_or_default(),
     }
@@ -150,6 +156,13 @@ impl Reading {
             "Families in which no pod address is free, so that no further pod is attached",
             self.exhausted as f64,
         )?;
+        counter(
+            encoder,
+            "pod_addresses_given_early",
+            "Pod addresses given before they had cooled off, for want of others",
+            self.early,
+        )?;
+        counter(encoder, "clock_steps", "Times that the wall clock was seen to be set", self.clock_steps)?;
         let uplink = self.uplink.iter().map(|(kind, n)| (one("kind", kind), *n));
         counters(encoder, "uplink", "Packets that came in by the uplink, by what became of them", uplink)
     }
@@ -164,13 +177,19 @@ impl Reading {
             "Whether the objects in force are all that the source tells, and not those of an earlier time",
             f64::from(u8::from(self.current)),
         )?;
-        let Latencies { publication, programming } = &self.latencies;
+        let Latencies { publication, programming, ahead } = &self.latencies;
         histogram(encoder, "publication_seconds", "From an event's arrival until it was in force", publication)?;
         histogram(
             encoder,
             "programming_seconds",
             "From a change in the cluster, as endpoints.kubernetes.io/last-change-trigger-time tells, until it was in force",
             programming,
+        )?;
+        counter(
+            encoder,
+            "changes_from_the_future",
+            "Changes that were noted, by another clock, as later than they were in force",
+            *ahead,
         )?;
         let watches = || self.watches.iter();
         let following = watches().map(|(kind, on, ..)| (one("kind", kind), f64::from(u8::from(*on))));
@@ -244,6 +263,10 @@ fn counters(
     Ok(())
 }
 
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {
     ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
@@ -277,7 +300,7 @@ mod tests {
         let (publication, programming) = (Histogram::default(), Histogram::default());
         publication.observe(Duration::from_millis(1));
         publication.observe(Duration::from_secs(1000));
-        Latencies { publication: publication.read(), programming: programming.read() }
+        Latencies { publication: publication.read(), programming: programming.read(), ahead: 4 }
     }
 
     #[test]
@@ -300,6 +323,8 @@ mod tests {
             current: true,
             latencies: latencies(),
             exhausted: 1,
+            early: 5,
+            clock_steps: 6,
             watches: vec![("Pod".into(), false, 12, 3)],
             uplink: vec![("passed", 8)],
             addresses: vec![("10.0.0.0/24".into(), [("in_use", 1.0), ("cooling", 0.0), ("capacity", 253.0)])],
@@ -317,6 +342,9 @@ mod tests {
             "sluice_uplink_total{kind=\"passed\"} 8".into(),
             "sluice_objects_current 1.0".into(),
             "sluice_pod_address_families_exhausted 1.0".into(),
+            "sluice_pod_addresses_given_early_total 5".into(),
+            "sluice_clock_steps_total 6".into(),
+            "sluice_changes_from_the_future_total 4".into(),
             "sluice_watch_following{kind=\"Pod\"} 0.0".into(),
             "sluice_watch_failures_total{kind=\"Pod\"} 3".into(),
             "# TYPE sluice_publication_seconds histogram".into(),

@@ -83,7 +83,7 @@ async fn serve(agent: &Arc<Agent>) -> anyhow::Result<()> {
     let listener = http::listen(agent.config.http).await?;
     info!(address = %listener.local_addr().unwrap_or(agent.config.http), "serving HTTP");
     tokio::spawn(http::serve(listener, Arc::clone(agent)));
-    let (feed, watches) = Feed::start(&agent.config.source)?;
+    let (feed, watches) = Feed::start(&agent.config)?;
     if let Some(watches) = watches
         && let Some(api) = Api::start(agent, watches)?
     {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
+use sluice_model::PodName;
 use sluice_path::{Counts, DropReason};
 use sluice_tables::{PortId, WorkerId};
 use sluice_worker::PortSnapshot;
@@ -11,7 +12,7 @@ use sluice_xsk::umem::Census;
 
 use crate::agent::Agent;
 use crate::config::Source;
-use crate::generations::{Latencies, ObjectCounts, Standing};
+use crate::generations::{Latencies, Load, MANY_LABELS, ObjectCounts, Standing, Step, Steps};
 use crate::host_port::SWITCH_END;
 use crate::last_good::timestamp;
 use crate::ledger::{HOST_PORT, Phase};
@@ -22,6 +23,7 @@ use crate::uplink::Uplink;
 pub(crate) fn document(agent: &Agent) -> Value {
     let reasons = agent.readiness.reasons();
     let dataplane = &agent.dataplane;
+    let load = agent.generations.load();
     let features: BTreeMap<_, _> = dataplane.features().list().into_iter().collect();
     json!({
         "node": agent.config.node_name.as_str(),
@@ -36,6 +38,7 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "objectsOnDisk": agent.last_good.failure(),
         "addressesExhausted": agent.ledger.exhausted().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "addressesOutside": outside(agent),
+        "addressesGivenEarly": agent.ledger.early(),
         "podMtu": agent.shape.path_mtu,
         "superFrames": agent.shape.super_frames,
         "xdpMode": dataplane.mode(),
@@ -45,13 +48,16 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "podCIDRs": pod_cidrs(agent),
         "uplink": uplink(agent),
         "objects": objects(agent),
+        "policies": policies(agent, &load),
+        "labels": labels(&load),
         "publication": publication(agent),
+        "clock": clock(agent),
         "watches": watches(agent),
         "reports": reports(agent),
         "connections": connections(agent),
         "path": path(agent),
         "hostPort": { "port": HOST_PORT.0, "mac": agent.host_port.mac.to_string() },
-        "attachments": attachments(agent),
+        "attachments": attachments(agent, &load),
         "ports": ports(agent),
         "workers": workers(agent),
         "drops": drops(agent),
@@ -79,6 +85,40 @@ fn objects(agent: &Agent) -> Value {
     json!({ "servicePorts": services, "peers": peers, "networkPolicies": policies })
 }
 
+/// How many there are, and how much of them a pod here has at most.
+fn policies(agent: &Agent, load: &Load) -> Value {
+    let most = load.most_selected();
+    json!({
+        "inForce": agent.generations.counts().policies,
+        "podsSelected": load.selected.len(),
+        "mostOnOnePod": most.map_or(0, |(_, selected)| selected.policies),
+        "rulesOfThese": most.map_or(0, |(_, selected)| selected.rules),
+        "pod": most.map(|(pod, _)| pod.to_string()),
+    })
+}
+
+/// Pods of the cluster with so many labels that each change of them, and each selector, costs.
+fn labels(load: &Load) -> Value {
+    let most = load.most_labels.as_ref();
+    json!({
+        "limit": MANY_LABELS,
+        "podsWithMore": load.with_many_labels,
+        "most": most.map_or(0, |(_, labels)| *labels),
+        "pod": most.map(|(pod, _)| pod.to_string()),
+    })
+}
+
+/// What the wall clock did, and what other clocks said.
+fn clock(agent: &Agent) -> Value {
+    let Steps { count, latest } = agent.generations.clock_steps();
+    let latest = latest.map(|Step { seen, seconds }| format!("{}: {seconds:+} s", timestamp(seen)));
+    json!({
+        "steps": count,
+        "latestStep": latest,
+        "changesFromTheFuture": agent.generations.latencies().ahead,
+    })
+}
+
 /// Where the objects in force come from, in words.
 fn standing(agent: &Agent) -> String {
     let (all, waiting) = match &agent.config.source {
@@ -90,6 +130,12 @@ fn standing(agent: &Agent) -> String {
         Standing::LastGood(written) => {
             format!("serving the last good objects of {}; {waiting}", timestamp(written))
         }
+        Standing::Withheld(since) => format!(
+            "serving the objects of {}, when Node {} went; nothing is taken away or over until it is there again: put the store \
+             back, or have the Node registered (restart kubelet)",
+            timestamp(since),
+            agent.config.node_name
+        ),
         Standing::Unknown => format!("none; {waiting}"),
     }
 }
@@ -101,7 +147,7 @@ fn outside(agent: &Agent) -> Vec<String> {
 
 /// How long changes took until they were in force, in milliseconds.
 fn publication(agent: &Agent) -> Value {
-    let Latencies { publication, programming } = agent.generations.latencies();
+    let Latencies { publication, programming, .. } = agent.generations.latencies();
     let rounded = |ms: Option<f64>| ms.map(|ms| (ms * 1000.0).round() / 1000.0);
     json!({
         "changes": publication.count(),
@@ -176,11 +222,15 @@ fn pod_cidrs(agent: &Agent) -> Vec<Value> {
         .collect()
 }
 
-fn attachments(agent: &Agent) -> Vec<Value> {
+fn attachments(agent: &Agent, load: &Load) -> Vec<Value> {
     let describe = |phase| match phase {
         Phase::Live => "live",
         Phase::Pending => "pending",
         Phase::Kept => "not served",
+    };
+    let selected = |stored: &StoredAttachment| {
+        let pod = PodName::parse(&stored.pod_namespace, &stored.pod_name).ok();
+        pod.and_then(|pod| load.selected.get(&pod).copied()).unwrap_or_default()
     };
     let all = agent.ledger.all();
     all.into_iter()
@@ -195,6 +245,8 @@ fn attachments(agent: &Agent) -> Vec<Value> {
                 "hostVeth": stored.host_veth,
                 "port": stored.port,
                 "phase": describe(phase),
+                "policies": selected(&stored).policies,
+                "rules": selected(&stored).rules,
             })
         })
         .collect()

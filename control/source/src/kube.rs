@@ -30,6 +30,6 @@ mod version;
 mod watch;
 
 pub use access::{Access, AccessError, Credentials};
-pub use reporter::{NodeFacts, ObjectFault, Reporter, ReporterStatus, ReporterTiming};
+pub use reporter::{NodeCondition, NodeFacts, ObjectFault, Reporter, ReporterStatus, ReporterTiming};
 pub use status::{KindState, KindStatus, Status};
 pub use watch::{Timing, Watch, watch, watch_for};

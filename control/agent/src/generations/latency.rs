@@ -1,5 +1,6 @@
 //! How long changes take until they are in force.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sluice_model::{Object, Timestamp};
@@ -16,6 +17,8 @@ pub(super) struct Latency {
     publication: Histogram,
     /// From what changed in the cluster, as the endpoints' controller noted it, until then.
     programming: Histogram,
+    /// Changes that were noted as later than they were in force. A count alone, which orders nothing.
+    ahead: AtomicU64,
 }
 
 /// How long changes took.
@@ -25,6 +28,9 @@ pub(crate) struct Latencies {
     pub(crate) publication: Snapshot,
     /// From what changed in the cluster until then.
     pub(crate) programming: Snapshot,
+    /// Changes that happened, by the clock of whoever noted them, later than they were in force here: one of the two clocks is
+    /// wrong.
+    pub(crate) ahead: u64,
 }
 
 /// Changes that are not in force yet.
@@ -59,25 +65,27 @@ impl Latency {
             self.publication.observe(now.saturating_duration_since(arrived));
         }
         for happened in pending.happened.drain(..) {
-            self.programming.observe(since(happened, wall_clock));
+            let past = since(happened, wall_clock);
+            self.ahead.fetch_add(u64::from(past < 0), Ordering::Relaxed);
+            self.programming.observe(Duration::from_nanos(u64::try_from(past.max(0)).unwrap_or(u64::MAX)));
         }
     }
 
     /// What was measured so far.
     pub(super) fn read(&self) -> Latencies {
-        Latencies { publication: self.publication.read(), programming: self.programming.read() }
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        Latencies { publication: self.publication.read(), programming: self.programming.read(), ahead }
     }
 }
 
-/// From a time that another machine's clock said until one of this machine's: nothing, where that would be less.
-fn since(happened: Timestamp, wall_clock: SystemTime) -> Duration {
+/// Nanoseconds from a time that another machine's clock said until one of this machine's; less than none where that is ahead.
+fn since(happened: Timestamp, wall_clock: SystemTime) -> i128 {
     let nanoseconds = |seconds: i128, nanoseconds: u32| seconds * 1_000_000_000 + i128::from(nanoseconds);
     let now = match wall_clock.duration_since(UNIX_EPOCH) {
         Ok(since) => nanoseconds(since.as_secs().into(), since.subsec_nanos()),
         Err(before) => -nanoseconds(before.duration().as_secs().into(), before.duration().subsec_nanos()),
     };
-    let past = now - nanoseconds(happened.seconds.into(), happened.nanoseconds);
-    Duration::from_nanos(u64::try_from(past.max(0)).unwrap_or(u64::MAX))
+    now - nanoseconds(happened.seconds.into(), happened.nanoseconds)
 }
 
 #[cfg(test)]
@@ -85,16 +93,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_jumps_gives_no_negative_time() {
+    fn a_clock_that_jumps_gives_no_negative_time_and_is_counted() {
         let at = |seconds: i64, nanoseconds: u32| Timestamp { seconds, nanoseconds };
         let now = UNIX_EPOCH + Duration::new(1000, 500);
-        assert_eq!(since(at(999, 500), now), Duration::from_secs(1));
-        assert_eq!(since(at(999, 999_999_999), now), Duration::from_nanos(501));
-        assert_eq!(since(at(1000, 501), now), Duration::ZERO, "a nanosecond ahead");
-        assert_eq!(since(at(i64::MAX, 0), now), Duration::ZERO);
-        assert_eq!(since(at(10, 0), UNIX_EPOCH - Duration::from_secs(1)), Duration::ZERO, "this clock is far behind");
-        let long_ago = since(at(i64::MIN, 0), now);
-        assert!(long_ago > Duration::from_secs(1 << 33), "and the other way round it is long: {long_ago:?}");
+        assert_eq!(since(at(999, 500), now), 1_000_000_000);
+        assert_eq!(since(at(999, 999_999_999), now), 501);
+        assert_eq!(since(at(1000, 501), now), -1, "a nanosecond ahead");
+        assert_eq!(since(at(10, 0), UNIX_EPOCH - Duration::from_secs(1)), -11_000_000_000, "this clock is far behind");
+        let (latency, arrived) = (Latency::default(), Instant::now());
+        let take = |happened: Timestamp| {
+            let mut pending = Pending::default();
+            pending.note(arrived, Some(happened));
+            latency.observe(&mut pending, arrived, now);
+            let Latencies { programming, ahead, .. } = latency.read();
+            (programming.sum_seconds(), ahead)
+        };
+        assert_eq!(take(at(999, 500)), (1.0, 0));
+        assert_eq!(take(at(1000, 501)), (1.0, 1));
+        assert_eq!(take(at(i64::MAX, 0)), (1.0, 2));
+        assert!(since(at(i64::MIN, 0), now) > 1 << 90, "and the other way round it is long");
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn attached(port: u16, address: &str) -> StoredAttachment {
 
 fn next(generations: &Generations, attached: &[StoredAttachment]) -> Result<Tables, GenerationError> {
     let mut made = None;
-    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables), |_| ())?;
+    generations.next(|| attached.to_vec(), |_| WorkerId(0), |tables| made = Some(tables))?;
     Ok(made.expect("published"))
 }
 

@@ -1,11 +1,9 @@
-//! One podCIDR: which of its addresses are used and which cool.
+//! One podCIDR: which of its addresses are used and which were released.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-
-use super::Usage;
 
 /// One podCIDR. Addresses are kept as numbers, so that both families are one piece of code.
 #[derive(Clone, Debug)]
@@ -17,8 +15,8 @@ pub(super) struct Range {
     last: u128,
     used: BTreeSet<u128>,
     /// Released addresses and the number of their release. None is in `used`.
-    cooling: BTreeMap<u128, u64>,
-    /// Where the search for an address that neither is used nor cools begins.
+    released: BTreeMap<u128, u64>,
+    /// Where the search for an address that neither is used nor was released begins.
     cursor: u128,
 }
 
@@ -28,7 +26,7 @@ impl Range {
         let own = number(sluice_model::first_usable(&network)?);
         let last = number(sluice_model::last_usable(&network)?);
         let first = own.checked_add(1).filter(|first| *first <= last)?;
-        Some(Range { network, first, last, used: BTreeSet::new(), cooling: BTreeMap::new(), cursor: first })
+        Some(Range { network, first, last, used: BTreeSet::new(), released: BTreeMap::new(), cursor: first })
     }
 
     pub(super) fn network(&self) -> IpNet {
@@ -48,14 +46,14 @@ impl Range {
         self.network.contains(&address) && self.used.contains(&number(address))
     }
 
-    /// An address that neither is used nor cools: the next one from the cursor on, around the end.
+    /// An address that neither is used nor was released lately: the next one from the cursor on, around the end.
     pub(super) fn fresh(&self) -> Option<IpAddr> {
         if self.taken() == self.capacity() {
             return None;
         }
         let mut candidate = self.cursor;
         // Ends: at most `taken` candidates in a row can be taken, and there are more than those.
-        while self.used.contains(&candidate) || self.cooling.contains_key(&candidate) {
+        while self.used.contains(&candidate) || self.released.contains_key(&candidate) {
             candidate = self.behind(candidate);
         }
         Some(self.address(candidate))
@@ -77,29 +75,30 @@ impl Range {
     }
 
     pub(super) fn start_cooling(&mut self, address: IpAddr, release: u64) {
-        self.cooling.insert(number(address), release);
+        self.released.insert(number(address), release);
     }
 
-    /// The number of its release when it was cooling here.
+    /// The number of its release when it is free here and was released.
+    pub(super) fn release_of(&self, address: IpAddr) -> Option<u64> {
+        if self.network.contains(&address) { self.released.get(&number(address)).copied() } else { None }
+    }
+
+    /// The number of its release when it was released here.
     pub(super) fn forget_cooling(&mut self, address: IpAddr) -> Option<u64> {
-        if self.network.contains(&address) { self.cooling.remove(&number(address)) } else { None }
+        if self.network.contains(&address) { self.released.remove(&number(address)) } else { None }
     }
 
-    pub(super) fn usage(&self) -> Usage {
-        Usage {
-            network: self.network,
-            in_use: self.used.len() as u128,
-            cooling: self.cooling.len() as u128,
-            capacity: self.capacity(),
-        }
+    /// Addresses that pods have.
+    pub(super) fn in_use(&self) -> u128 {
+        self.used.len() as u128
     }
 
     fn taken(&self) -> u128 {
-        self.used.len() as u128 + self.cooling.len() as u128
+        self.used.len() as u128 + self.released.len() as u128
     }
 
-    /// No overflow: `first` is at least 2, so there are fewer than 2^128.
-    fn capacity(&self) -> u128 {
+    /// Addresses that pods could have. No overflow: `first` is at least 2, so there are fewer than 2^128.
+    pub(super) fn capacity(&self) -> u128 {
         self.last - self.first + 1
     }
 

@@ -14,6 +14,10 @@ fn ipam(texts: &[&str]) -> Ipam {
     Ipam::new(&nets(texts)).unwrap()
 }
 
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -25,41 +29,61 @@ fn texts(addresses: &[IpAddr]) -> Vec<String> {
 #[test]
 fn one_address_of_each_family_behind_the_nodes_own() {
     let mut both = ipam(&["fd00:1::/64", "10.1.0.0/24"]);
-    assert_eq!(texts(&both.allocate(&[]).unwrap()), ["10.1.0.2", "fd00:1::2"]);
-    assert_eq!(texts(&both.allocate(&[]).unwrap()), ["10.1.0.3", "fd00:1::3"]);
-    assert_eq!(texts(&ipam(&["fd00:1::/64"]).allocate(&[]).unwrap()), ["fd00:1::2"]);
+    assert_eq!(texts(&both.allocate(&[], now()).unwrap()), ["10.1.0.2", "fd00:1::2"]);
+    assert_eq!(texts(&both.allocate(&[], now()).unwrap()), ["10.1.0.3", "fd00:1::3"]);
+    assert_eq!(texts(&ipam(&["fd00:1::/64"]).allocate(&[], now()).unwrap()), ["fd00:1::2"]);
 }
 
 #[test]
 fn a_full_range_names_the_networks_and_gives_nothing() {
     let mut ipam = ipam(&["10.1.0.0/29", "10.2.0.0/30", "fd00:1::/64"]);
     // Five in the /29 (six usable, one the node's) and one in the /30.
-    let given: Vec<String> = (0..6).map(|_| ipam.allocate(&[]).unwrap()[0].to_string()).collect();
+    let given: Vec<String> = (0..6).map(|_| ipam.allocate(&[], now()).unwrap()[0].to_string()).collect();
     assert_eq!(given, ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6", "10.2.0.2"]);
-    let refused = ipam.allocate(&[]).unwrap_err();
+    let refused = ipam.allocate(&[], now()).unwrap_err();
     assert_eq!(refused, IpamError::Full { networks: nets(&["10.1.0.0/29", "10.2.0.0/30"]), in_use: 6 });
     assert!(refused.to_string().contains("10.1.0.0/29, 10.2.0.0/30: all 6 are in use"), "{refused}");
-    assert_eq!(ipam.usage()[2].in_use, 6, "the refused pod must not keep an address of the other family");
+    assert_eq!(ipam.usage(now())[2].in_use, 6, "the refused pod must not keep an address of the other family");
 }
 
 #[test]
 fn a_released_address_cools_until_no_other_is_free() {
     let mut ipam = ipam(&["10.1.0.0/29", "10.2.0.0/30"]);
     for _ in 0..2 {
-        ipam.allocate(&[]).unwrap();
+        ipam.allocate(&[], now()).unwrap();
     }
-    assert!(ipam.release(ip("10.1.0.3")) && ipam.release(ip("10.1.0.2")));
-    let given: Vec<String> = (0..6).map(|_| ipam.allocate(&[]).unwrap()[0].to_string()).collect();
+    assert!(ipam.release(ip("10.1.0.3"), now()) && ipam.release(ip("10.1.0.2"), now()));
+    let given: Vec<String> = (0..6).map(|_| ipam.allocate(&[], now()).unwrap()[0].to_string()).collect();
     assert_eq!(given, ["10.1.0.4", "10.1.0.5", "10.1.0.6", "10.2.0.2", "10.1.0.3", "10.1.0.2"]);
+}
+
+#[test]
+fn an_address_is_given_before_it_has_cooled_off_only_for_want_of_another_and_that_is_counted() {
+    let (mut ipam, start) = (ipam(&["10.1.0.0/29"]), now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let given = |ipam: &mut Ipam, seconds| ipam.allocate(&[], at(seconds)).unwrap()[0].to_string();
+    for _ in 0..5 {
+        given(&mut ipam, 0);
+    }
+    assert!(ipam.release(ip("10.1.0.4"), at(10)) && ipam.release(ip("10.1.0.3"), at(100)));
+    assert_eq!(
+        (ipam.usage(at(100))[0].cooling, ipam.usage(at(130))[0].cooling, ipam.usage(at(220))[0].cooling),
+        (2, 1, 0)
+    );
+    assert_eq!((given(&mut ipam, 130).as_str(), ipam.early()), ("10.1.0.4", 0), "it has cooled off");
+    assert_eq!((given(&mut ipam, 219).as_str(), ipam.early()), ("10.1.0.3", 1), "a second early");
+    ipam.release(ip("10.1.0.3"), at(219));
+    ipam.allocate(&[ip("10.1.0.3")], at(219)).unwrap();
+    assert_eq!(ipam.early(), 1, "it was asked for");
 }
 
 #[test]
 fn releasing_twice_or_a_stranger_changes_nothing() {
     let mut ipam = ipam(&["10.1.0.0/24"]);
-    ipam.allocate(&[]).unwrap();
-    assert!(ipam.release(ip("10.1.0.2")));
+    ipam.allocate(&[], now()).unwrap();
+    assert!(ipam.release(ip("10.1.0.2"), now()));
     for stranger in ["10.1.0.2", "10.1.0.1", "10.9.9.9", "fd00::1", "::a01:2"] {
-        assert!(!ipam.release(ip(stranger)), "{stranger}");
+        assert!(!ipam.release(ip(stranger), now()), "{stranger}");
     }
     assert_eq!(texts(&ipam.cooling()), ["10.1.0.2"]);
 }
@@ -67,18 +91,18 @@ fn releasing_twice_or_a_stranger_changes_nothing() {
 #[test]
 fn requested_addresses_are_given_or_refused_with_the_reason() {
     let mut ipam = ipam(&["10.1.0.0/24", "fd00:1::/64"]);
-    assert_eq!(texts(&ipam.allocate(&[ip("10.1.0.9")]).unwrap()), ["10.1.0.9", "fd00:1::2"]);
-    assert_eq!(texts(&ipam.allocate(&[ip("fd00:1::9"), ip("10.1.0.8")]).unwrap()), ["10.1.0.8", "fd00:1::9"]);
-    assert_eq!(ipam.allocate(&[ip("10.1.0.9")]), Err(IpamError::InUse(ip("10.1.0.9"))));
+    assert_eq!(texts(&ipam.allocate(&[ip("10.1.0.9")], now()).unwrap()), ["10.1.0.9", "fd00:1::2"]);
+    assert_eq!(texts(&ipam.allocate(&[ip("fd00:1::9"), ip("10.1.0.8")], now()).unwrap()), ["10.1.0.8", "fd00:1::9"]);
+    assert_eq!(ipam.allocate(&[ip("10.1.0.9")], now()), Err(IpamError::InUse(ip("10.1.0.9"))));
     for reserved in ["10.1.0.0", "10.1.0.1", "10.1.0.255", "fd00:1::", "fd00:1::1"] {
-        assert!(matches!(ipam.allocate(&[ip(reserved)]), Err(IpamError::Reserved { .. })), "{reserved}");
+        assert!(matches!(ipam.allocate(&[ip(reserved)], now()), Err(IpamError::Reserved { .. })), "{reserved}");
     }
-    assert!(matches!(ipam.allocate(&[ip("10.2.0.9")]), Err(IpamError::Outside { .. })));
-    let two = ipam.allocate(&[ip("10.1.0.20"), ip("10.1.0.21")]);
+    assert!(matches!(ipam.allocate(&[ip("10.2.0.9")], now()), Err(IpamError::Outside { .. })));
+    let two = ipam.allocate(&[ip("10.1.0.20"), ip("10.1.0.21")], now());
     assert_eq!(two, Err(IpamError::TwoOfFamily(ip("10.1.0.20"), ip("10.1.0.21"))));
-    assert_eq!(ipam.allocate(&[ip("10.1.0.20")]).unwrap()[0], ip("10.1.0.20"), "a refusal keeps nothing");
-    ipam.release(ip("10.1.0.20"));
-    assert_eq!(ipam.allocate(&[ip("10.1.0.20")]).unwrap()[0], ip("10.1.0.20"), "asked for, it need not cool");
+    assert_eq!(ipam.allocate(&[ip("10.1.0.20")], now()).unwrap()[0], ip("10.1.0.20"), "a refusal keeps nothing");
+    ipam.release(ip("10.1.0.20"), now());
+    assert_eq!(ipam.allocate(&[ip("10.1.0.20")], now()).unwrap()[0], ip("10.1.0.20"), "asked for, it need not cool");
 }
 
 #[test]
@@ -88,11 +112,11 @@ fn what_was_in_use_or_cooling_stays_so_over_a_restart() {
         ipam.restore(ip(used)).unwrap();
     }
     for cooling in ["10.1.0.5", "10.1.0.3", "10.1.0.2", "10.7.0.1"] {
-        ipam.cool(ip(cooling));
+        ipam.cool(ip(cooling), now());
     }
     assert_eq!(ipam.restore(ip("10.1.0.2")), Err(IpamError::InUse(ip("10.1.0.2"))));
     assert!(matches!(ipam.restore(ip("10.7.0.1")), Err(IpamError::Outside { .. })));
-    let given: Vec<String> = (0..3).map(|_| ipam.allocate(&[]).unwrap()[0].to_string()).collect();
+    let given: Vec<String> = (0..3).map(|_| ipam.allocate(&[], now()).unwrap()[0].to_string()).collect();
     assert_eq!(given, ["10.1.0.6", "10.1.0.5", "10.1.0.3"]);
 }
 
@@ -101,12 +125,12 @@ fn an_endless_range_costs_what_is_used() {
     let mut ipam = ipam(&["fd00:1::/64"]);
     ipam.restore(ip("fd00:1::ffff:ffff:ffff:ffff")).unwrap();
     // Behind the last address the search begins again at the first.
-    assert_eq!(texts(&ipam.allocate(&[]).unwrap()), ["fd00:1::2"]);
+    assert_eq!(texts(&ipam.allocate(&[], now()).unwrap()), ["fd00:1::2"]);
     for _ in 0..COOLING_LIMIT + 100 {
-        let given = ipam.allocate(&[]).unwrap();
-        ipam.release(given[0]);
+        let given = ipam.allocate(&[], now()).unwrap();
+        ipam.release(given[0], now());
     }
-    assert_eq!(ipam.usage()[0].cooling, COOLING_LIMIT as u128);
+    assert_eq!(ipam.usage(now())[0].cooling, COOLING_LIMIT as u128);
     assert_eq!(ipam.cooling().len(), STORED_LIMIT);
 }
 
@@ -118,9 +142,9 @@ fn networks_without_room_or_that_overlap_are_refused() {
     }
     assert!(matches!(refused(&["10.0.0.0/24", "10.0.0.128/25"]), IpamError::Overlap(..)));
     assert!(matches!(refused(&["10.0.0.128/25", "10.0.0.0/24"]), IpamError::Overlap(..)));
-    assert_eq!(ipam(&[]).allocate(&[]), Err(IpamError::NoNetworks));
+    assert_eq!(ipam(&[]).allocate(&[], now()), Err(IpamError::NoNetworks));
     // The widest ranges there are do not overflow.
-    assert!(Ipam::new(&nets(&["0.0.0.0/0", "::/0"])).unwrap().allocate(&[]).is_ok());
+    assert!(Ipam::new(&nets(&["0.0.0.0/0", "::/0"])).unwrap().allocate(&[], now()).is_ok());
 }
 
 #[derive(Clone, Debug)]
@@ -193,7 +217,7 @@ proptest! {
         let mut oracle = Oracle::default();
         for step in steps {
             match step {
-                Step::Allocate => match ipam.allocate(&[]) {
+                Step::Allocate => match ipam.allocate(&[], now()) {
                     Ok(given) => {
                         prop_assert_eq!(given.len(), 2);
                         oracle.give(given, None);
@@ -207,7 +231,7 @@ proptest! {
                     let all = for_pods(pick % 2);
                     let wanted = all[pick % all.len()];
                     let was_used = oracle.used().contains(&wanted);
-                    match ipam.allocate(&[wanted]) {
+                    match ipam.allocate(&[wanted], now()) {
                         Ok(given) => {
                             prop_assert!(!was_used && given.contains(&wanted));
                             oracle.give(given, Some(wanted));
@@ -219,8 +243,8 @@ proptest! {
                 Step::Release(pick) if !oracle.pods.is_empty() => {
                     let gone = oracle.pods.swap_remove(pick % oracle.pods.len());
                     for address in gone {
-                        prop_assert!(ipam.release(address));
-                        prop_assert!(!ipam.release(address));
+                        prop_assert!(ipam.release(address, now()));
+                        prop_assert!(!ipam.release(address, now()));
                         oracle.released.push(address);
                     }
                 }
@@ -232,19 +256,19 @@ proptest! {
                     for address in oracle.used() {
                         ipam.restore(address).unwrap();
                     }
-                    cooling.into_iter().for_each(|address| ipam.cool(address));
+                    cooling.into_iter().for_each(|address| assert!(ipam.cool(address, now())));
                 }
             }
-            let in_use: u128 = ipam.usage().iter().map(|usage| usage.in_use).sum();
+            let in_use: u128 = ipam.usage(now()).iter().map(|usage| usage.in_use).sum();
             prop_assert_eq!(in_use, oracle.used().len() as u128);
         }
         for address in oracle.used() {
-            prop_assert!(ipam.release(address));
+            prop_assert!(ipam.release(address, now()));
         }
-        prop_assert!(ipam.usage().iter().all(|usage| usage.in_use == 0));
+        prop_assert!(ipam.usage(now()).iter().all(|usage| usage.in_use == 0));
         for _ in 0..ROOM[0] {
-            prop_assert!(ipam.allocate(&[]).is_ok());
+            prop_assert!(ipam.allocate(&[], now()).is_ok());
         }
-        prop_assert!(ipam.allocate(&[]).is_err());
+        prop_assert!(ipam.allocate(&[], now()).is_err());
     }
 }

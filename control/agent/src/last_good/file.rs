@@ -192,8 +192,14 @@ impl ObjectsFile {
         page: impl FnMut(Option<&Key>, usize) -> Vec<Object>,
     ) -> Result<u64, ObjectsError> {
         let (path, temporary) = (self.directory.join(FILE), self.directory.join(TEMPORARY));
-        let count = self.write(&temporary, now, page).map_err(failed("write", &temporary))?;
-        fs::rename(&temporary, &path).map_err(failed("rename", &temporary))?;
+        let written = self.write(&temporary, now, page).map_err(failed("write", &temporary));
+        let renamed = written
+            .and_then(|count| fs::rename(&temporary, &path).map(|()| count).map_err(failed("rename", &temporary)));
+        if renamed.is_err() {
+            // Half a file would keep the room that the next try needs. What it cannot be removed for, it could not be written for.
+            let _ = fs::remove_file(&temporary);
+        }
+        let count = renamed?;
         self.sync_directory()?;
         Ok(count)
     }

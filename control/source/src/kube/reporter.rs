@@ -38,6 +38,28 @@ pub struct NodeFacts {
     pub mtu: Option<u32>,
 }
 
+/// A condition in the status of the own Node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCondition {
+    /// Its type: `NetworkUnavailable`, `SluiceAddressesExhausted`.
+    pub kind: &'static str,
+    /// Whether it holds: its status is `True` or `False`.
+    pub holds: bool,
+    /// Why, as one word for machines.
+    pub reason: &'static str,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// What the own Node is to say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// `None`: nothing is known yet, and its annotations are left as they are.
+    pub(crate) facts: Option<NodeFacts>,
+    /// Those that are missing here are left as they are.
+    pub(crate) conditions: Vec<NodeCondition>,
+}
+
 /// What is wrong with an object, to be told as an Event on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectFault {
@@ -68,6 +90,8 @@ pub struct ReporterTiming {
     pub spread: Duration,
     /// The Node is looked after again after this, in case somebody took something off it, or made it anew. Default 2 min.
     pub refresh: Duration,
+    /// The Node is written again no sooner than this after the last time. Default 1 s.
+    pub pause: Duration,
     /// Before the first try after a failure; doubled at each further one. Default 1 s.
     pub backoff: Duration,
     /// But no longer than this. Default 60 s.
@@ -81,6 +105,7 @@ impl Default for ReporterTiming {
             events_per_minute: 20,
             spread: Duration::from_secs(5),
             refresh: Duration::from_secs(120),
+            pause: Duration::from_secs(1),
             backoff: Duration::from_secs(1),
             backoff_limit: Duration::from_secs(60),
         }
@@ -105,7 +130,7 @@ pub struct ReporterStatus {
 /// Writes to the API in the background. No call waits. Dropping the last of its clones ends it.
 #[derive(Clone, Debug)]
 pub struct Reporter {
-    facts: watch::Sender<Option<NodeFacts>>,
+    wanted: watch::Sender<Wanted>,
     faults: mpsc::Sender<ObjectFault>,
     lately: Arc<Mutex<Lately>>,
     repeat: Duration,
@@ -118,21 +143,34 @@ impl Reporter {
     /// # Panics
     /// Outside a tokio runtime with time and I/O enabled.
     pub fn start(access: Access, node: NodeName, timing: ReporterTiming) -> Reporter {
-        let (facts, newest) = watch::channel(None);
+        let (wanted, newest) = watch::channel(Wanted::default());
         let (faults, queue) = mpsc::channel(QUEUE);
         let (lately, status): (Arc<Mutex<Lately>>, Arc<Mutex<ReporterStatus>>) = Default::default();
         let connection = Arc::new(Connection::new(access, PATIENCE));
         let writer = Writer { connection, node, timing, status: Arc::clone(&status) };
         tokio::spawn(writer.clone().keep_node(newest));
         tokio::spawn(writer.make_events(queue, Arc::clone(&lately)));
-        Reporter { facts, faults, lately, repeat: timing.repeat, status }
+        Reporter { wanted, faults, lately, repeat: timing.repeat, status }
     }
 
-    /// Puts the facts on the own Node, and says there that its network is available. The newest facts count.
+    /// Puts the facts on the own Node. The newest count.
     pub fn publish_node(&self, facts: NodeFacts) {
-        self.facts.send_if_modified(|known| {
-            let new = known.as_ref() != Some(&facts);
-            *known = Some(facts);
+        self.wanted.send_if_modified(|wanted| {
+            let new = wanted.facts.as_ref() != Some(&facts);
+            wanted.facts = Some(facts);
+            new
+        });
+    }
+
+    /// Puts conditions into the status of the own Node: those that it does not have so. The newest count; a type that is not among
+    /// them is left as it is. Another message alone is written with the next refresh.
+    pub fn publish_conditions(&self, conditions: Vec<NodeCondition>) {
+        fn essence(conditions: &[NodeCondition]) -> impl Iterator<Item = (&str, bool, &str)> {
+            conditions.iter().map(|condition| (condition.kind, condition.holds, condition.reason))
+        }
+        self.wanted.send_if_modified(|wanted| {
+            let new = !essence(&wanted.conditions).eq(essence(&conditions));
+            wanted.conditions = conditions;
             new
         });
     }

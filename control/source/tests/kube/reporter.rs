@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice_model::{Kind, NodeName, Subject};
-use sluice_source::kube::{Access, NodeFacts, ObjectFault, Reporter, ReporterStatus, ReporterTiming};
+use sluice_source::kube::{Access, NodeCondition, NodeFacts, ObjectFault, Reporter, ReporterStatus, ReporterTiming};
 use tempfile::TempDir;
 
 use crate::server::{Asked, Reply, Server};
@@ -21,6 +21,7 @@ fn timing() -> ReporterTiming {
         spread: Duration::ZERO,
         backoff: Duration::from_millis(10),
         backoff_limit: Duration::from_millis(50),
+        pause: Duration::from_millis(1),
         ..ReporterTiming::default()
     }
 }
@@ -28,6 +29,11 @@ fn timing() -> ReporterTiming {
 fn facts(mtu: u32) -> NodeFacts {
     let tunnel_addresses = vec!["192.0.2.1".parse().expect("an address")];
     NodeFacts { tunnel_addresses, mtu: Some(mtu), ..NodeFacts::default() }
+}
+
+fn unavailable(holds: bool) -> NodeCondition {
+    let (kind, reason) = ("NetworkUnavailable", if holds { "IsDown" } else { "IsUp" });
+    NodeCondition { kind, holds, reason, message: String::new() }
 }
 
 fn fault(name: &str, note: &str) -> ObjectFault {
@@ -57,11 +63,12 @@ async fn asked(server: &Server, resource: &str, count: usize) -> Vec<Asked> {
 }
 
 #[tokio::test]
-async fn facts_become_annotations_of_the_own_node_and_its_network_is_available() {
+async fn facts_become_annotations_of_the_own_node_and_conditions_its_status() {
     let server = Server::start().await;
-    let known = r#"{"status":{"conditions":[{"type":"NetworkUnavailable","status":"False"}]}}"#;
+    let known = r#"{"status":{"conditions":[{"type":"NetworkUnavailable","status":"False","reason":"IsUp"}]}}"#;
     server.answer("nodes", [Reply::json(200, "{}"), Reply::json(200, known), Reply::json(200, known)]);
     let (reporter, _directory) = reporter(&server, timing());
+    reporter.publish_conditions(vec![unavailable(false)]);
     reporter.publish_node(facts(1450));
     let first = asked(&server, "nodes", 2).await;
     assert_eq!((first[0].method.as_str(), first[0].path.as_str()), ("PATCH", "/api/v1/nodes/n1"));
@@ -82,6 +89,7 @@ async fn facts_become_annotations_of_the_own_node_and_its_network_is_available()
 async fn a_node_that_was_made_anew_gets_its_annotations_and_its_condition_again() {
     let server = Server::start().await;
     let (reporter, _directory) = reporter(&server, ReporterTiming { refresh: Duration::from_millis(50), ..timing() });
+    reporter.publish_conditions(vec![unavailable(false)]);
     reporter.publish_node(facts(1450));
     // Nothing the server answers has the condition.
     let paths: Vec<String> = asked(&server, "nodes", 4).await.into_iter().map(|asked| asked.path).collect();
@@ -95,11 +103,41 @@ async fn a_missing_right_to_write_is_a_line_of_the_status_and_tried_again() {
     server.answer("nodes", [Reply::json(200, "{}"), Reply::status(403, "no")]);
     server.answer("nodes", vec![Reply::json(200, "{}"); 10]);
     let (reporter, _directory) = reporter(&server, ReporterTiming { backoff: Duration::from_millis(500), ..timing() });
+    reporter.publish_conditions(vec![unavailable(false)]);
     reporter.publish_node(facts(1450));
     let failed = status(&reporter, |status| status.node_failure.is_some()).await;
     let text = "patch nodes/status is forbidden; grant patch of nodes/status to sluiced (the server says: no)";
     assert_eq!(failed.node_failure.as_deref(), Some(text));
     status(&reporter, |status| status.node_failure.is_none() && status.node_written.is_some()).await;
+}
+
+#[tokio::test]
+async fn conditions_are_told_before_there_are_facts_and_each_change_of_them_once() {
+    let server = Server::start().await;
+    let node = |status: &str, reason: &str| {
+        format!(
+            r#"{{"status":{{"conditions":[{{"type":"NetworkUnavailable","status":"{status}","reason":"{reason}"}}]}}}}"#
+        )
+    };
+    let down = node("True", "IsDown");
+    let replies = ["{}".to_owned(), "{}".to_owned(), down.clone(), down, "{}".to_owned()];
+    server.answer("nodes", replies.map(|body| Reply::json(200, body)));
+    let (reporter, _directory) = reporter(&server, timing());
+    reporter.publish_conditions(vec![unavailable(true)]);
+    let first = asked(&server, "nodes", 2).await;
+    assert_eq!((first[0].method.as_str(), first[0].path.as_str()), ("GET", "/api/v1/nodes/n1"));
+    assert_eq!((first[1].method.as_str(), first[1].path.as_str()), ("PATCH", "/api/v1/nodes/n1/status"));
+    assert!(first[1].body.contains(r#""status":"True""#), "{}", first[1].body);
+    status(&reporter, |status| status.node_written.is_some()).await;
+    reporter.publish_conditions(vec![unavailable(true)]);
+    // A type that nobody speaks of any more stays as it is.
+    reporter.publish_conditions(Vec::new());
+    asked(&server, "nodes", 3).await;
+    reporter.publish_conditions(vec![unavailable(false)]);
+    let all = asked(&server, "nodes", 5).await;
+    let methods: Vec<&str> = all.iter().map(|asked| asked.method.as_str()).collect();
+    assert_eq!(methods, ["GET", "PATCH", "GET", "GET", "PATCH"]);
+    assert!(all[4].body.contains(r#""status":"False""#), "{}", all[4].body);
 }
 
 #[tokio::test]

@@ -56,6 +56,20 @@ fn what_a_kill_left_half_written_means_nothing() {
 }
 
 #[test]
+fn a_write_that_fails_leaves_no_half_of_a_file_and_the_one_before_whole() {
+    let (directory, file, objects) = saved(3);
+    // Nothing is renamed over a directory.
+    fs::rename(directory.path().join(FILE), directory.path().join("aside")).expect("renamed");
+    fs::create_dir(directory.path().join(FILE)).expect("made");
+    let page = |after: Option<&Key>, _: usize| if after.is_none() { objects.clone() } else { Vec::new() };
+    assert!(matches!(file.save(UNIX_EPOCH, page), Err(ObjectsError::Io { operation: "rename", .. })));
+    assert!(!directory.path().join(TEMPORARY).exists());
+    fs::remove_dir(directory.path().join(FILE)).expect("removed");
+    fs::rename(directory.path().join("aside"), directory.path().join(FILE)).expect("renamed");
+    assert_eq!(file.load().expect("readable").expect("there").objects, objects);
+}
+
+#[test]
 fn a_file_of_another_version_or_node_is_refused_by_name_and_set_aside() {
     let (directory, file, _) = saved(1);
     let text = String::from_utf8(bytes(&directory)).expect("text");

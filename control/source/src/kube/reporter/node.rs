@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::kube::reporter::NodeFacts;
+use crate::kube::reporter::{NodeCondition, NodeFacts};
 
 /// A merge patch (RFC 7396) with the annotations; one that is not there is taken off.
 pub(crate) fn annotations(facts: &NodeFacts) -> Value {
@@ -19,39 +19,51 @@ pub(crate) fn annotations(facts: &NodeFacts) -> Value {
     }}})
 }
 
-/// A strategic merge patch of the status: pods may be bound to the node
-/// (<https://kubernetes.io/docs/reference/node/node-status/#condition>).
-pub(crate) fn network_available(now: Timestamp) -> Value {
+/// A strategic merge patch of the status with the conditions that a Node, as the API answers with it, does not have so; `None` when it
+/// has all (<https://kubernetes.io/docs/reference/node/node-status/#condition>). The time of a transition stays where the
+/// status stays. One that was deleted and made anew has none.
+pub(crate) fn conditions(node: &[u8], wanted: &[NodeCondition], now: Timestamp) -> Option<Value> {
+    let there = serde_json::from_slice::<Node>(node).map(|node| node.status.conditions).unwrap_or_default();
     let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    json!({"status": {"conditions": [{
-        "type": "NetworkUnavailable",
-        "status": "False",
-        "reason": "SluiceIsUp",
-        "message": "sluiced serves the pods of this node",
-        "lastHeartbeatTime": now,
-        "lastTransitionTime": now,
-    }]}})
+    let patch = |NodeCondition { kind, holds, reason, message }: &NodeCondition| {
+        let status = if *holds { "True" } else { "False" };
+        let known = there.iter().find(|there| there.kind == *kind);
+        if known.is_some_and(|there| (&*there.status, &*there.reason, &there.message) == (status, *reason, message)) {
+            return None;
+        }
+        let mut patch = json!({
+            "type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now,
+        });
+        if known.is_none_or(|there| there.status != status) {
+            patch["lastTransitionTime"] = now.clone().into();
+        }
+        Some(patch)
+    };
+    let patches: Vec<Value> = wanted.iter().filter_map(patch).collect();
+    (!patches.is_empty()).then(|| json!({"status": {"conditions": patches}}))
 }
 
-/// Whether a Node, as the API answers with it, says already that its network is available. One that was deleted and made
-/// anew does not.
-pub(crate) fn is_network_available(node: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Node {
-        status: Status,
-    }
-    #[derive(Deserialize)]
-    struct Status {
-        conditions: Vec<Condition>,
-    }
-    #[derive(Deserialize)]
-    struct Condition {
-        #[serde(rename = "type")]
-        kind: String,
-        status: String,
-    }
-    let Ok(node) = serde_json::from_slice::<Node>(node) else { return false };
-    node.status.conditions.iter().any(|condition| condition.kind == "NetworkUnavailable" && condition.status == "False")
+#[derive(Deserialize)]
+struct Node {
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
 }
 
 #[cfg(test)]
@@ -80,17 +92,37 @@ mod tests {
         assert!(none.len() == 5 && none.values().all(Value::is_null));
     }
 
-    #[test]
-    fn the_condition_has_its_time_as_the_api_writes_it() {
-        let patch = network_available(Timestamp::from_second(1_700_000_000).expect("a time"));
-        assert_eq!(patch["status"]["conditions"][0]["lastTransitionTime"], "2023-11-14T22:13:20Z");
+    fn network(holds: bool, message: &str) -> NodeCondition {
+        NodeCondition { kind: "NetworkUnavailable", holds, reason: "Because", message: message.to_owned() }
+    }
+
+    fn node(status: &str, message: &str) -> String {
+        let condition =
+            json!({"type": "NetworkUnavailable", "status": status, "reason": "Because", "message": message});
+        json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, condition]}}).to_string()
     }
 
     #[test]
-    fn a_condition_that_is_there_is_seen() {
-        let patch = network_available(Timestamp::UNIX_EPOCH).to_string();
-        assert!(is_network_available(patch.as_bytes()));
-        assert!(!is_network_available(patch.replace("False", "True").as_bytes()));
-        assert!(!is_network_available(b"{}") && !is_network_available(b""));
+    fn a_condition_has_its_times_as_the_api_writes_them_and_the_transition_only_when_there_is_one() {
+        let now = Timestamp::from_second(1_700_000_000).expect("a time");
+        let patch = |node: &str| conditions(node.as_bytes(), &[network(false, "up")], now).expect("a patch");
+        for other in [node("True", "up"), "{}".to_owned(), String::new(), r#"{"status":{}}"#.to_owned()] {
+            let patch = &patch(&other)["status"]["conditions"][0];
+            assert_eq!(patch["lastTransitionTime"], "2023-11-14T22:13:20Z", "{other}");
+            assert_eq!((&patch["status"], &patch["reason"]), (&json!("False"), &json!("Because")));
+        }
+        let patch = &patch(&node("False", "another"))["status"]["conditions"][0];
+        assert_eq!((&patch["lastHeartbeatTime"], &patch["message"]), (&json!("2023-11-14T22:13:20Z"), &json!("up")));
+        assert_eq!(patch.get("lastTransitionTime"), None);
+    }
+
+    #[test]
+    fn what_a_node_has_is_not_written_again() {
+        let both = [network(true, "down"), NodeCondition { kind: "Other", ..network(false, "") }];
+        let patch = conditions(node("True", "down").as_bytes(), &both, Timestamp::UNIX_EPOCH).expect("the other one");
+        let written = patch["status"]["conditions"].as_array().expect("conditions");
+        assert!(written.len() == 1 && written[0]["type"] == "Other", "{patch}");
+        assert_eq!(conditions(node("True", "down").as_bytes(), &both[..1], Timestamp::UNIX_EPOCH), None);
+        assert_eq!(conditions(b"{}", &[], Timestamp::UNIX_EPOCH), None);
     }
 }

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::kube::backoff::{Backoff, part, random};
 use crate::kube::connection::{Connection, METADATA};
 use crate::kube::reporter::lately::{Lately, Quota};
-use crate::kube::reporter::{NodeFacts, ObjectFault, ReporterStatus, ReporterTiming, event, node};
+use crate::kube::reporter::{ObjectFault, ReporterStatus, ReporterTiming, Wanted, event, node};
 use crate::kube::resource::resource;
 use crate::kube::setback::Setback;
 
@@ -42,19 +42,19 @@ impl Writer {
         Backoff::new(self.timing.backoff, self.timing.backoff_limit)
     }
 
-    /// Keeps the own Node as the newest facts say, until nobody has any more to give.
-    pub(crate) async fn keep_node(self, mut facts: watch::Receiver<Option<NodeFacts>>) {
+    /// Keeps the own Node as was wanted last, until nobody wants anything any more.
+    pub(crate) async fn keep_node(self, mut wanted: watch::Receiver<Wanted>) {
         let mut backoff = self.backoff();
         let mut wait = None;
         loop {
             let changed = match wait {
-                None => facts.changed().await,
-                Some(wait) => timeout(wait, facts.changed()).await.unwrap_or(Ok(())),
+                None => wanted.changed().await,
+                Some(wait) => timeout(wait, wanted.changed()).await.unwrap_or(Ok(())),
             };
             if changed.is_err() {
                 return;
             }
-            let Some(newest) = facts.borrow_and_update().clone() else { continue };
+            let newest = wanted.borrow_and_update().clone();
             match self.write_node(&newest).await {
                 Ok(()) => {
                     backoff.reset();
@@ -63,6 +63,7 @@ impl Writer {
                         status.node_written = Some(SystemTime::now());
                         status.node_failure = None;
                     });
+                    sleep(self.timing.pause).await;
                 }
                 Err(setback) => {
                     let failure = setback.failure.to_string();
@@ -78,16 +79,21 @@ impl Writer {
         }
     }
 
-    async fn write_node(&self, facts: &NodeFacts) -> Result<(), Setback> {
+    async fn write_node(&self, wanted: &Wanted) -> Result<(), Setback> {
         let path = resource(sluice_model::Kind::Node).path_of(None, self.node.as_str());
-        let written = self.connection.write(Method::PATCH, &path, MERGE_PATCH, &node::annotations(facts)).await;
-        let written = written.map_err(|setback| setback.while_asking("patch", "nodes", ""))?;
-        if node::is_network_available(&written) {
-            return Ok(());
-        }
-        let condition = node::network_available(Timestamp::now());
+        let node = match &wanted.facts {
+            Some(facts) => {
+                let written = self.connection.write(Method::PATCH, &path, MERGE_PATCH, &node::annotations(facts)).await;
+                written.map_err(|setback| setback.while_asking("patch", "nodes", ""))?
+            }
+            None => {
+                let read = self.connection.read(&path, JSON).await;
+                read.map_err(|setback| setback.while_asking("get", "nodes", ""))?
+            }
+        };
+        let Some(conditions) = node::conditions(&node, &wanted.conditions, Timestamp::now()) else { return Ok(()) };
         let path = format!("{path}/status");
-        let written = self.connection.write(Method::PATCH, &path, STRATEGIC_MERGE_PATCH, &condition).await;
+        let written = self.connection.write(Method::PATCH, &path, STRATEGIC_MERGE_PATCH, &conditions).await;
         written.map(drop).map_err(|setback| setback.while_asking("patch", "nodes/status", ""))
     }
 
