@@ -115,6 +115,7 @@ mod tests {
                 "containerId": "0123456789abcdef".repeat(4), "ifname": "eth0", "pod": pod, "netns": "/run/netns/x",
                 "addresses": ["10.244.100.200", "fd00:1234:5678:9abc:def0:1234:5678:9abc"], "mac": "0a:00:00:00:00:01",
                 "hostVeth": "slu0123456789a", "port": 4095, "phase": "not served",
+                "policies": 100_000, "rules": 1_000_000,
             }],
             "ports": [
                 {"id": 0, "kind": "host", "pod": null, "device": "sluice_port", "worker": 0, "counters": counters(0)},
@@ -129,6 +130,25 @@ mod tests {
                 "sleeps": MANY, "handed_over": MANY, "taken_over": MANY, "checksums_completed": MANY,
                 "pool_frames": 256}}],
         })
+    }
+
+    #[test]
+    fn what_costs_and_what_the_clock_did_is_told_in_words() {
+        let text = render(&json!({
+            "policies": {"inForce": 5000, "podsSelected": 1, "mostOnOnePod": 5000, "rulesOfThese": 9000, "pod": "demo/web"},
+            "labels": {"limit": 64, "podsWithMore": 0, "most": 0, "pod": null},
+            "clock": {"steps": 1, "latestStep": "2026-11-22T17:40:00Z: -3600 s", "changesFromTheFuture": 0},
+            "attachments": [{"pod": "demo/web", "policies": 5000, "rules": 9000, "phase": "live"}],
+        }));
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for told in ["inForce 5000", "mostOnOnePod 5000", "pod demo/web", "rulesOfThese 9000", "steps 1", "-3600 s"] {
+            assert!(words.contains(told), "{told}: {text}");
+        }
+        assert!(
+            text.lines().any(|line| line.contains("demo/web") && line.contains("5000") && line.contains("live")),
+            "{text}"
+        );
+        assert!(!words.contains("podsWithMore") && !words.contains("changesFromTheFuture"), "what is not: {text}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const CONTAINER_ID: usize = 12;
 
 /// The columns of lists with more than fit, each a path in the row; nested objects are not counted as one.
 const CHOSEN: [(&str, &[&str]); 3] = [
-    ("attachments", &["pod", "ifname", "addresses", "port", "hostVeth", "phase", "containerId"]),
+    ("attachments", &["pod", "ifname", "addresses", "port", "policies", "hostVeth", "phase", "containerId"]),
     ("ports", &["id", "pod", "device", "worker", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "frames_held"]),
     ("watches", &["kind", "state", "since", "objects", "faulty", "lists", "failures", "lastFailure"]),
 ];
