@@ -58,8 +58,6 @@ pub use policy::{Policies, compile_policies};
 pub use protocol::Protocol;
 pub use selector::{LabelTest, Requirement, Selector, SelectorProblem};
 pub use service::{Service, ServiceKind, ServicePort, TargetPort, TrafficDistribution};
-pub use services::{
-    HealthCheck, KnownServices, NodePortAddresses, PortMapping, ServicesConfig, compile_services, health_checks,
-};
+pub use services::{HealthCheck, NodePortAddresses, PortMapping, ServicesConfig, compile_services, health_checks};
 pub use sluice_tables::Family;
 pub use timestamp::Timestamp;

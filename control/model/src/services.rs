@@ -4,7 +4,6 @@ mod claims;
 mod compiled;
 mod config;
 mod health_check;
-mod known;
 mod port_mappings;
 
 use std::borrow::Cow;
@@ -18,14 +17,13 @@ use sluice_tables::{Family, ServiceEntry, ServiceId, Services};
 pub(crate) use compiled::CompiledServices;
 pub use config::{NodePortAddresses, ServicesConfig};
 pub use health_check::{HealthCheck, health_checks};
-pub use known::KnownServices;
 pub use port_mappings::PortMapping;
 
 use crate::derived_slices::derive;
 use crate::endpoint_slice::EndpointSlice;
 use crate::endpoints::{Place, candidates, usable};
 use crate::fault::{Fault, FieldPath, Problem};
-use crate::index::Index;
+use crate::index::{Changes, Index};
 use crate::node::Node;
 use crate::object::Key;
 use crate::service::{Service, ServicePort, labels_are_for};
@@ -47,9 +45,11 @@ struct Entry<'a> {
 /// without comes last), then to the one whose namespace and name come first. The other one has all its other frontends
 /// and a [`Fault`].
 ///
-/// [`KnownServices`] does the same and keeps what does not change from one call to the next.
+/// [`crate::Compiler`] does the same and keeps what does not change from one call to the next.
 pub fn compile_services(index: &Index, node: &Node, config: &ServicesConfig, seed: u64) -> (Services, Vec<Fault>) {
-    KnownServices::default().compile(index, node, config, seed)
+    let mut compiled = CompiledServices::default();
+    compiled.update(index, &Changes::all(), node, config, seed);
+    (Services::clone(compiled.services()), compiled.faults().to_vec())
 }
 
 /// The Services that this switch carries out.

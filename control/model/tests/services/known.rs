@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sluice_model::{Index, KnownServices, Object, ServicesConfig};
+use sluice_model::{Compiler, Family, Index, Key, Object, PeersConfig, ServicesConfig, Setting};
 use sluice_tables::{Service, Services};
 
 use crate::scene::*;
@@ -13,10 +13,19 @@ fn slice(service: &str, addresses: &[&str]) -> Object {
     mk_slice(service, service, &endpoints, Value::Null)
 }
 
-fn made(known: &mut KnownServices, index: &Index) -> Services {
-    let (services, faults) = known.compile(index, n1(index), &ServicesConfig::default(), 7);
-    assert!(faults.is_empty(), "{faults:?}");
-    services
+fn made(compiler: &mut Compiler, index: &mut Index) -> Arc<Services> {
+    let node = n1(index).clone();
+    let services = ServicesConfig::default();
+    let peers = PeersConfig {
+        family: Family::V4,
+        service_cidrs: Vec::new(),
+        node_addresses: Vec::new(),
+        underlay: Vec::new(),
+        tunnel: None,
+    };
+    compiler.compile(index, &Setting { node: &node, attachments: &[], services: &services, peers: &peers, seed: 7 });
+    assert!(compiler.faults().is_empty(), "{:?}", compiler.faults());
+    Arc::clone(compiler.services())
 }
 
 fn named<'a>(services: &'a Services, name: &str) -> &'a Arc<Service> {
@@ -28,10 +37,10 @@ fn a_service_is_made_anew_only_when_something_of_it_changes() {
     let mut index = index([mk_service("a", 1, Value::Null), mk_service("b", 2, Value::Null)]);
     index.apply(slice("a", &["10.1.2.5"]));
     index.apply(slice("b", &["10.1.2.6"]));
-    let mut known = KnownServices::default();
-    let before = made(&mut known, &index);
+    let mut compiler = Compiler::new();
+    let before = made(&mut compiler, &mut index);
     index.apply(slice("a", &["10.1.2.5", "10.1.2.7"]));
-    let after = made(&mut known, &index);
+    let after = made(&mut compiler, &mut index);
     let same = |name: &str| Arc::ptr_eq(named(&before, name), named(&after, name));
     assert_eq!((same("default/a:80"), same("default/b:80")), (false, true));
     assert_eq!(named(&after, "default/a:80").cluster().len(), 2);
@@ -39,7 +48,7 @@ fn a_service_is_made_anew_only_when_something_of_it_changes() {
 
 #[test]
 fn every_property_of_a_service_is_heeded() {
-    let mut known = KnownServices::default();
+    let (mut index, mut compiler) = (index([]), Compiler::new());
     let mut last: Option<Arc<Service>> = None;
     for change in [
         Value::Null,
@@ -49,7 +58,8 @@ fn every_property_of_a_service_is_heeded() {
         json!({"spec": {"loadBalancerSourceRanges": ["10.0.0.0/8"]}}),
         json!({"spec": {"loadBalancerSourceRanges": ["10.0.0.0/9"]}}),
     ] {
-        let services = made(&mut known, &index([mk_service("a", 1, change.clone())]));
+        index.apply(mk_service("a", 1, change.clone()));
+        let services = made(&mut compiler, &mut index);
         let service = Arc::clone(named(&services, "default/a:80"));
         assert!(last.is_none_or(|last| !Arc::ptr_eq(&last, &service)), "{change}");
         last = Some(service);
@@ -58,11 +68,13 @@ fn every_property_of_a_service_is_heeded() {
 
 #[test]
 fn a_service_that_went_is_forgotten() {
-    let with = index([mk_service("a", 1, Value::Null)]);
-    let mut known = KnownServices::default();
-    let first = made(&mut known, &with);
-    made(&mut known, &index([]));
-    let again = made(&mut known, &with);
+    let (mut index, mut compiler) = (index([mk_service("a", 1, Value::Null)]), Compiler::new());
+    let first = made(&mut compiler, &mut index);
+    let service = index.services().next().expect("is there").name.clone();
+    index.delete(&Key::Service(service)).expect("is there");
+    assert_eq!(made(&mut compiler, &mut index).iter().len(), 0);
+    index.apply(mk_service("a", 1, Value::Null));
+    let again = made(&mut compiler, &mut index);
     assert!(!Arc::ptr_eq(named(&first, "default/a:80"), named(&again, "default/a:80")));
 }
 
@@ -77,8 +89,7 @@ fn ten_thousand_services_with_a_hundred_thousand_endpoints_are_compiled() {
             (0..10).map(|e| mk_endpoint(&format!("10.2.{}.{}", n % 250, e + 1), "n2")).collect();
         index.apply(mk_slice(&name, &name, &endpoints, Value::Null));
     }
-    let mut known = KnownServices::default();
-    let services = made(&mut known, &index);
+    let services = made(&mut Compiler::new(), &mut index);
     assert_eq!(services.iter().len(), 10_000);
     assert!(services.iter().all(|service| service.cluster().len() == 10));
 }
