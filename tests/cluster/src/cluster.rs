@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sluice_e2e::{API_V4, API_V6};
+use sluice_e2e::{API_V4, API_V6, ApiServer};
 use sluice_lab::{AgentSettings, Binaries, LabName, Layout, Stop, UpOptions, WireHost};
 
 use crate::cgroup;
@@ -161,6 +161,11 @@ impl Cluster {
     /// Its nodes, for what happens to them.
     pub fn nodes_mut(&mut self) -> &mut [Node] {
         &mut self.nodes
+    }
+
+    /// Its API server.
+    pub fn api(&self) -> &ApiServer {
+        self.control_plane.api()
     }
 
     /// Its control plane, for what happens to it.

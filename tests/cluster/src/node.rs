@@ -9,16 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use sluice_e2e::{ApiServer, built};
-use sluice_lab::Binaries;
 
 use crate::cgroup;
 use crate::error::ClusterError;
 use crate::images::Image;
 use crate::machine::Machine;
 use crate::wait::wait_for;
-
-/// The CNI network list that an operator puts on a node.
-const NETWORK_LIST: &str = include_str!("../../../deploy/examples/cni/10-sluice.conflist");
 
 /// What runs on a node outside of pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,22 +80,10 @@ impl Node {
         for image in images {
             node.run(&format!("ctr --namespace k8s.io images import {}", image.display()))?;
         }
-        node.put_plugin()?;
+        // containerd before 2.0 has this plugin set up the loopback device of every pod. A node has it from its packages.
+        node.run("cp /usr/lib/cni/loopback /opt/cni/bin/")?;
         node.start(Service::Kubelet)?;
         Ok(node)
-    }
-
-    /// Puts the CNI plugin and its network list on the node, by hand, as sluiced does not do it yet. The list says 1.0.0, which is the
-    /// latest that containerd 1.6 speaks.
-    fn put_plugin(&self) -> Result<(), ClusterError> {
-        let plugin = Binaries::find()?.sluice_cni;
-        let list = NETWORK_LIST.replace("1.1.0", "1.0.0");
-        let path = self.machine.directory().join("10-sluice.conflist");
-        fs::write(&path, list).map_err(ClusterError::file("write", &path))?;
-        // containerd before 2.0 has this one set up the loopback device of every pod. A node has it from its packages.
-        self.run("cp /usr/lib/cni/loopback /opt/cni/bin/")?;
-        self.run(&format!("cp {} /opt/cni/bin/ && cp {} /etc/cni/net.d/", plugin.display(), path.display()))?;
-        Ok(())
     }
 
     /// Its name.

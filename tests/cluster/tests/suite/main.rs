@@ -5,6 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+/// The scenes of a file, by their names.
+macro_rules! scenes {
+    ($($scene:ident),* $(,)?) => { &[$((stringify!($scene), $scene)),*] };
+}
+
+mod ingress;
 mod names;
 mod pods;
 mod policies;
@@ -24,7 +30,7 @@ type Scene = (&'static str, fn(&mut Cluster));
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let scenes: Vec<Scene> =
-        [pods::SCENES, services::SCENES, policies::SCENES, names::SCENES, restarts::SCENES].concat();
+        [pods::SCENES, services::SCENES, policies::SCENES, names::SCENES, ingress::SCENES, restarts::SCENES].concat();
     let chosen = scenes.iter().filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word)));
     let chosen: Vec<&Scene> = chosen.collect();
     if chosen.is_empty() {

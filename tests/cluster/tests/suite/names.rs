@@ -7,7 +7,7 @@ use crate::Scene;
 use crate::pods::on_each_node;
 use crate::scene::{Stage, cluster_ips, servers, service};
 
-pub(crate) const SCENES: &[Scene] = &[("names_are_resolved_by_coredns_behind_its_service", resolved)];
+pub(crate) const SCENES: &[Scene] = scenes![names_are_resolved_by_coredns_behind_its_service];
 
 /// Where kubelet tells pods that it is.
 const ADDRESS: &str = "10.96.0.10";
@@ -66,7 +66,7 @@ fn coredns() -> Vec<Value> {
     ]
 }
 
-fn resolved(cluster: &mut Cluster) {
+fn names_are_resolved_by_coredns_behind_its_service(cluster: &mut Cluster) {
     cluster.kubectl().apply(&coredns()).unwrap_or_else(|error| panic!("{error}"));
     // It asks the API server by the Service kubernetes, which is Sluice's to serve.
     cluster.await_rollout("deployment/coredns", "kube-system").unwrap_or_else(|error| panic!("{error}"));

@@ -1,15 +1,19 @@
 //! Pods start, reach each other, answer behind a Service, and leave nothing behind.
 
+use std::process::{Command, Stdio};
+
 use sluice_cluster::{Cluster, NODES};
+use sluice_host::Netns;
 
 use crate::Scene;
-use crate::scene::{Pod, Stage, cluster_ips, servers, service};
+use crate::scene::{Heard, Pod, Stage, cluster_ips, probe, servers, service};
 
-pub(crate) const SCENES: &[Scene] = &[
-    ("pods_of_both_nodes_reach_each_other_in_both_families", reach_each_other),
-    ("a_cluster_ip_answers_over_every_endpoint", cluster_ip),
-    ("exec_and_logs_work", exec_and_logs),
-    ("a_deployment_of_fifty_gives_every_address_back", fifty),
+pub(crate) const SCENES: &[Scene] = scenes![
+    pods_of_both_nodes_reach_each_other_in_both_families,
+    a_cluster_ip_answers_over_every_endpoint,
+    exec_and_logs_work,
+    port_forward_works,
+    a_deployment_of_fifty_gives_every_address_back
 ];
 
 /// The pods of an app, of which each node has one.
@@ -21,7 +25,7 @@ pub(crate) fn on_each_node(stage: &Stage<'_>, app: &str) -> Vec<Pod> {
     pods
 }
 
-fn reach_each_other(cluster: &mut Cluster) {
+fn pods_of_both_nodes_reach_each_other_in_both_families(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "reach");
     stage.apply(&[servers("reach", "web", 4)]);
     stage.rolled_out("web");
@@ -38,7 +42,7 @@ fn reach_each_other(cluster: &mut Cluster) {
     }
 }
 
-fn cluster_ip(cluster: &mut Cluster) {
+fn a_cluster_ip_answers_over_every_endpoint(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "behind");
     stage.apply(&[servers("behind", "web", 4), service("behind", "web", "ClusterIP")]);
     stage.rolled_out("web");
@@ -55,13 +59,32 @@ fn cluster_ip(cluster: &mut Cluster) {
     }
 }
 
-fn exec_and_logs(cluster: &mut Cluster) {
+fn exec_and_logs_work(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "words");
     stage.apply(&[servers("words", "web", 2)]);
     stage.rolled_out("web");
     for pod in on_each_node(&stage, "web") {
         assert_eq!(stage.exec(&pod.name, &["hostname"]).expect("exec works").trim(), pod.name);
         assert!(stage.sure(&["logs", &pod.name]).contains("serves port 8080"));
+    }
+}
+
+fn port_forward_works(cluster: &mut Cluster) {
+    let stage = Stage::new(cluster, "forward");
+    stage.apply(&[servers("forward", "web", 2)]);
+    stage.rolled_out("web");
+    let api = Netns::open_named(cluster.api().netns()).expect("the control plane's namespace");
+    for pod in on_each_node(&stage, "web") {
+        let kubectl = cluster.kubectl();
+        let mut command = kubectl.command(&["port-forward", "-n", "forward", &pod.name, "18080:8080"]);
+        let mut forwarding = kubectl.spawn(command.stdout(Stdio::null())).unwrap_or_else(|error| panic!("{error}"));
+        stage.until("an answer through kubectl", || {
+            let output = api.output(Command::new(probe()).args(["ask", "127.0.0.1", "18080"]));
+            let output = output.map_err(|error| error.to_string())?;
+            let heard = Heard::of(&String::from_utf8_lossy(&output.stdout));
+            if heard.from == pod.name { Ok(()) } else { Err(format!("{output:?}")) }
+        });
+        forwarding.kill().and_then(|()| forwarding.wait()).expect("it ends");
     }
 }
 
@@ -74,7 +97,7 @@ pub(crate) fn attachments(cluster: &Cluster, node: &str) -> usize {
     status["attachments"].as_array().map(Vec::len).unwrap_or_else(|| panic!("attachments in {status}"))
 }
 
-fn fifty(cluster: &mut Cluster) {
+fn a_deployment_of_fifty_gives_every_address_back(cluster: &mut Cluster) {
     let before = NODES.map(|node| attachments(cluster, node));
     {
         let stage = Stage::new(cluster, "fifty");

@@ -6,7 +6,7 @@ use sluice_cluster::Cluster;
 use crate::Scene;
 use crate::scene::{Pod, Stage, cluster_ips, servers, service};
 
-pub(crate) const SCENES: &[Scene] = &[("policies_come_change_and_go_under_traffic", come_and_go)];
+pub(crate) const SCENES: &[Scene] = scenes![policies_come_change_and_go_under_traffic];
 
 /// Whom the servers let in at their port.
 fn policy(namespace: &str, allowed: &str) -> Value {
@@ -23,7 +23,7 @@ fn policy(namespace: &str, allowed: &str) -> Value {
     })
 }
 
-fn come_and_go(cluster: &mut Cluster) {
+fn policies_come_change_and_go_under_traffic(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "fences");
     let friends = servers("fences", "friend", 2);
     stage.apply(&[

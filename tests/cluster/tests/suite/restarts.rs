@@ -6,12 +6,12 @@ use crate::Scene;
 use crate::pods::{attachments, on_each_node};
 use crate::scene::{Counting, Pod, Stage, cluster_ips, servers, service};
 
-pub(crate) const SCENES: &[Scene] = &[
-    ("a_killed_sluiced_comes_back_and_no_connection_ends", killed),
-    ("an_upgrade_ends_no_connection", upgraded),
-    ("restarts_of_kubelet_and_containerd_are_not_noticed", runtime_restarted),
-    ("the_api_server_may_be_away_for_a_while", api_server_away),
-    ("a_node_that_is_rebooted_serves_again", rebooted),
+pub(crate) const SCENES: &[Scene] = scenes![
+    a_killed_sluiced_comes_back_and_no_connection_ends,
+    an_upgrade_ends_no_connection,
+    restarts_of_kubelet_and_containerd_are_not_noticed,
+    the_api_server_may_be_away_for_a_while,
+    a_node_that_is_rebooted_serves_again
 ];
 
 /// Servers and clients on both nodes, and the Service before the servers.
@@ -64,7 +64,7 @@ fn restarts(cluster: &Cluster, namespace: &str, selector: &str) -> Vec<(String, 
 
 const SLUICE: &str = "app.kubernetes.io/name=sluice";
 
-fn killed(cluster: &mut Cluster) {
+fn a_killed_sluiced_comes_back_and_no_connection_ends(cluster: &mut Cluster) {
     let town = Town::new(cluster, "killed");
     let held = town.held();
     let before = restarts(cluster, "kube-system", SLUICE);
@@ -82,7 +82,7 @@ fn killed(cluster: &mut Cluster) {
     held.into_iter().for_each(Counting::never_failed);
 }
 
-fn upgraded(cluster: &mut Cluster) {
+fn an_upgrade_ends_no_connection(cluster: &mut Cluster) {
     let town = Town::new(cluster, "upgraded");
     let held = town.held();
     let before = restarts(cluster, "kube-system", SLUICE);
@@ -95,7 +95,7 @@ fn upgraded(cluster: &mut Cluster) {
     held.into_iter().for_each(Counting::never_failed);
 }
 
-fn runtime_restarted(cluster: &mut Cluster) {
+fn restarts_of_kubelet_and_containerd_are_not_noticed(cluster: &mut Cluster) {
     let town = Town::new(cluster, "runtime");
     let held = town.held();
     for service in [Service::Kubelet, Service::Containerd] {
@@ -109,7 +109,7 @@ fn runtime_restarted(cluster: &mut Cluster) {
     held.into_iter().for_each(Counting::never_failed);
 }
 
-fn api_server_away(cluster: &mut Cluster) {
+fn the_api_server_may_be_away_for_a_while(cluster: &mut Cluster) {
     // Taken out of the cluster for the time that its API server is changed, and given back when it is there again.
     let stage_name = "away";
     let (held, loads) = {
@@ -130,7 +130,7 @@ fn api_server_away(cluster: &mut Cluster) {
     Town::new(cluster, stage_name).starts_pods("after");
 }
 
-fn rebooted(cluster: &mut Cluster) {
+fn a_node_that_is_rebooted_serves_again(cluster: &mut Cluster) {
     Town::new(cluster, "reboot").stage.leave();
     let node = NODES[1];
     cluster.nodes_mut()[1].reboot().unwrap_or_else(|error| panic!("{error}"));
