@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use sluice_cni_protocol::{CniVersion, Installation};
 use sluice_model::NodePortAddresses;
 
 use super::*;
@@ -75,6 +76,7 @@ services:
   removedEndpoints: drop
 masquerade: {outside: off, excluded: [10.0.0.0/8], ports: 50000-50999}
 connections: {max: 2048, podShare: 7}
+cni: {confDir: /c, binDir: /b, plugin: /p, network: net, version: 0.4.0}
 http: '[::1]:80'
 log: {format: json, level: debug}
 ";
@@ -116,6 +118,12 @@ fn every_key_of_a_file_is_taken() {
             connections: Some(2048),
             pod_share: 7,
         },
+        cni: Some(Cni {
+            installation: Installation { conf_dir: "/c".into(), bin_dir: "/b".into() },
+            plugin: Some("/p".into()),
+            network: "net".into(),
+            version: CniVersion::V0_4_0,
+        }),
         http: "[::1]:80".parse().unwrap(),
         log: Log { format: LogFormat::Json, level: LogLevel::Debug },
     };
@@ -157,6 +165,11 @@ fn every_key_is_a_flag_and_flags_win() {
         "--masquerade-ports=51000-51999",
         "--connections-max=4096",
         "--connections-pod-share=8",
+        "--cni-conf-dir=/etc/cni/net.d",
+        "--cni-bin-dir=/opt/cni/bin",
+        "--cni-plugin=/usr/bin/sluice-cni",
+        "--cni-network=sluice",
+        "--cni-version=1.1.0",
         "--http=127.0.0.1:0",
         "--log-format=text",
         "--log-level=warn",
