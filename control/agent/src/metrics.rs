@@ -51,6 +51,8 @@ struct Reading {
     watches: Vec<(String, bool, usize, u64)>,
     /// What the uplink's program counted.
     uplink: Vec<(&'static str, u64)>,
+    /// What became of flows with endpoints that are the node.
+    flows: Vec<(&'static str, u64)>,
 }
 
 /// Who a port belongs to.
@@ -111,6 +113,7 @@ fn read(agent: &Agent) -> Reading {
         clock_steps: agent.generations.clock_steps().count,
         watches: watches(agent),
         uplink: agent.uplink.as_ref().map(Uplink::counters).unwrap_or_default(),
+        flows: agent.detour.flows(),
     }
 }
 
@@ -164,7 +167,9 @@ impl Reading {
         )?;
         counter(encoder, "clock_steps", "Times that the wall clock was seen to be set", self.clock_steps)?;
         let uplink = self.uplink.iter().map(|(kind, n)| (one("kind", kind), *n));
-        counters(encoder, "uplink", "Packets that came in by the uplink, by what became of them", uplink)
+        counters(encoder, "uplink", "Packets that came in by the uplink, by what became of them", uplink)?;
+        let flows = self.flows.iter().map(|(kind, n)| (one("kind", kind), *n));
+        counters(encoder, "detour_flows", "Flows with endpoints that are the node, by what became of them", flows)
     }
 
     fn encode_objects(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -327,6 +332,7 @@ mod tests {
             clock_steps: 6,
             watches: vec![("Pod".into(), false, 12, 3)],
             uplink: vec![("passed", 8)],
+            flows: vec![("evicted", 9)],
             addresses: vec![("10.0.0.0/24".into(), [("in_use", 1.0), ("cooling", 0.0), ("capacity", 253.0)])],
         })
         .unwrap();
@@ -340,6 +346,7 @@ mod tests {
             "sluice_connections 3.0".into(),
             "sluice_objects{kind=\"peers\"} 1.0".into(),
             "sluice_uplink_total{kind=\"passed\"} 8".into(),
+            "sluice_detour_flows_total{kind=\"evicted\"} 9".into(),
             "sluice_objects_current 1.0".into(),
             "sluice_pod_address_families_exhausted 1.0".into(),
             "sluice_pod_addresses_given_early_total 5".into(),

@@ -47,6 +47,7 @@ pub(crate) fn document(agent: &Agent) -> Value {
         "frames": frames(agent),
         "podCIDRs": pod_cidrs(agent),
         "uplink": uplink(agent),
+        "detours": detours(agent),
         "objects": objects(agent),
         "policies": policies(agent, &load),
         "labels": labels(&load),
@@ -78,6 +79,13 @@ fn uplink(agent: &Agent) -> Value {
         fields.insert("tunnelPort".into(), network.tunnel_port.into());
     }
     fields.into()
+}
+
+/// What the programs around the node's own stack do: `failure` is why they do not lead all that the tables say.
+fn detours(agent: &Agent) -> Value {
+    let flows: serde_json::Map<String, Value> =
+        agent.detour.flows().into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    json!({ "answersReturn": agent.detour.answers_return(), "failure": agent.detour.failure(), "flows": flows })
 }
 
 fn objects(agent: &Agent) -> Value {

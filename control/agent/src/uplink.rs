@@ -39,6 +39,9 @@ const LEAST: Duration = Duration::from_millis(10);
 /// How often it is asked whether to stop, when nothing happens.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Between two tries at what the kernel did not take.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// The device, bound.
 pub(crate) struct Uplink {
     /// Its name.
@@ -50,6 +53,8 @@ pub(crate) struct Uplink {
     attachment: Mutex<Option<UplinkAttachment>>,
     /// Ports of Services that the node's own connections are kept from, and stay so until it is started anew.
     reserved: Mutex<BTreeSet<u16>>,
+    /// Not all is taken that is claimed.
+    behind: AtomicBool,
 }
 
 /// Looks the device up.
@@ -93,6 +98,7 @@ impl Uplink {
             program,
             attachment: Mutex::new(None),
             reserved: Mutex::default(),
+            behind: AtomicBool::new(false),
         };
         let queues = link.rx_queues.clamp(1, sluice_ebpf::MAX_QUEUES);
         if link.rx_queues > queues {
@@ -144,10 +150,20 @@ impl Uplink {
     pub(crate) fn claim(&self, claims: &Claims) -> bool {
         self.reserve(claims);
         let taken = self.program.claim(claims);
-        if let Err(error) = &taken {
-            error!(%error, device = self.name, "what the uplink takes is not as the tables say");
+        let was_behind = self.behind.swap(taken.is_err(), Ordering::Relaxed);
+        match &taken {
+            Ok(()) if was_behind => info!(device = self.name, "what the uplink takes is as the tables say again"),
+            Err(error) if !was_behind => {
+                error!(%error, device = self.name, "what the uplink takes is not as the tables say");
+            }
+            _ => {}
         }
         taken.is_ok()
+    }
+
+    /// Whether something is not taken that the last [`Uplink::claim`] asked for.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// Whether a port is one of its queues'.
@@ -209,7 +225,7 @@ pub(crate) fn surroundings(agent: &Agent, netlink: &mut Netlink) -> Result<Surro
     let mut links: Vec<IpNet> = facts.addresses.iter().map(IpNet::trunc).collect();
     links.sort_unstable();
     links.dedup();
-    let answers_return = agent.detour.is_there();
+    let answers_return = agent.detour.answers_return();
     Ok(Surroundings { addresses, uplinks, underlay: Arc::new(underlay(&facts)), routers, links, answers_return })
 }
 
@@ -255,7 +271,8 @@ impl Following {
         let netlink = Netlink::open()?;
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let follow = move || Follower { agent, monitor, netlink, kept: Vec::new(), mac: None }.run(&told);
+        let follow =
+            move || Follower { agent, monitor, netlink, kept: Vec::new(), mac: None, answers_return: true }.run(&told);
         let thread = Builder::new().name("underlay".into()).spawn(follow).context("following the kernel's routes")?;
         Ok(Self { stop, thread: Some(thread) })
     }
@@ -278,12 +295,15 @@ struct Follower {
     /// Neighbours that the kernel was asked to keep resolved.
     kept: Vec<IpAddr>,
     mac: Option<MacAddr>,
+    /// What was taken over of whether the answers of the node's own endpoints come back.
+    answers_return: bool,
 }
 
 impl Follower {
     fn run(mut self, stop: &AtomicBool) {
         let mut changed = true;
         let mut due = Instant::now();
+        let mut again = due + RETRY;
         while !stop.load(Ordering::Relaxed) {
             if changed && Instant::now() >= due {
                 self.follow_uplink();
@@ -291,6 +311,12 @@ impl Follower {
                 changed = false;
             }
             self.resolve();
+            if Instant::now() >= again {
+                self.agent.follow_again();
+                again = Instant::now() + RETRY;
+            }
+            // By that, or by a publication since.
+            changed |= self.agent.detour.answers_return() != self.answers_return;
             self.sleep(if changed { LEAST } else { LOOK });
             changed |= match self.monitor.changes() {
                 Ok(changes) => !changes.is_empty() && self.concerns(&changes),
@@ -341,6 +367,7 @@ impl Follower {
     /// Publishes tables of what has changed.
     fn take_over(&mut self) -> anyhow::Result<()> {
         let surroundings = surroundings(&self.agent, &mut self.netlink)?;
+        self.answers_return = surroundings.answers_return;
         let mac = surroundings.uplinks.first().map(|port| port.mac);
         if let (Some(uplink), Some(mac)) = (&self.agent.uplink, mac)
             && self.mac.replace(mac) != Some(mac)

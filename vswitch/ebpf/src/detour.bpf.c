@@ -5,7 +5,7 @@
 // arriving, where the switch gives packets to the node: notes who speaks, under an address of its own, with an endpoint that is
 //     the node itself.
 // passing, where the uplink gives the node what the switch does not take: who begins to speak with that endpoint directly is
-//     forgotten.
+//     forgotten. So does arriving with what the switch took and gives back, as it is nobody's but the node's.
 // leaving, where the node sends over the uplink: answers of such an endpoint to whom arriving has noted.
 //
 // All are attached by links that belong to the process: with the daemon gone the stack works as if they had never been there.
@@ -49,6 +49,17 @@ enum kind {
 
 // Of an ADDRESS: it serves node ports.
 #define NODE_PORTS 1
+
+// Of a flow: the client has sent its FIN.
+#define CLIENT_ENDED 1
+
+// What is counted of flows. Keep in step with detour.rs.
+enum count {
+	NOTED,
+	FORGOTTEN, // the client speaks past the switch now
+	ENDED, // the connection is over
+	COUNTS,
+};
 
 struct place {
 	__u8 address[16];
@@ -99,6 +110,13 @@ struct {
 	__type(key, struct flow);
 	__type(value, __u32);
 } flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts SEC(".maps");
 
 // Whose answers the node's routes lead into the host port in any case: pods of the node, and the gateway.
 struct {
@@ -211,6 +229,15 @@ static __always_inline bool read(struct __sk_buff *skb, struct packet *packet)
 	return skb->protocol == bpf_htons(ETH_P_IPV6) && read_ipv6(skb, packet);
 }
 
+static __always_inline void count(enum count kind)
+{
+	__u32 key = kind;
+	__u64 *one = bpf_map_lookup_elem(&counts, &key);
+
+	if (one)
+		*one += 1;
+}
+
 static __always_inline __u32 *look(enum kind kind, const __u8 *address, __u8 protocol, __be16 port)
 {
 	struct place place = { .kind = kind, .protocol = protocol, .port = bpf_ntohs(port) };
@@ -267,6 +294,17 @@ static __always_inline int lead_later(struct packet *packet)
 	return bpf_map_lookup_elem(&datagrams, &datagram) ? lead(packet) : TC_ACT_UNSPEC;
 }
 
+// To the stack's own way. A datagram of earlier that had the same identification is over.
+static __always_inline int leave_alone(struct packet *packet)
+{
+	if (packet->first) {
+		struct datagram datagram = datagram_of(packet);
+
+		bpf_map_delete_elem(&datagrams, &datagram);
+	}
+	return TC_ACT_UNSPEC;
+}
+
 SEC("classifier")
 int loopback(struct __sk_buff *skb)
 {
@@ -283,7 +321,7 @@ int loopback(struct __sk_buff *skb)
 	if ((*flags & NODE_PORTS && is_node_port(&packet)) ||
 	    look(FRONTEND, packet.destination, packet.protocol, packet.ports.destination))
 		return lead(&packet);
-	return TC_ACT_UNSPEC;
+	return leave_alone(&packet);
 }
 
 // A packet to an endpoint that is the node, and its flow; false if it is none.
@@ -338,42 +376,125 @@ static __always_inline bool is_of(const struct tcphdr *segment, const struct bpf
 	return segment->ack && sequence + NUMBERS_NEAR < 2 * NUMBERS_NEAR && unacknowledged <= in_flight + NUMBERS_NEAR;
 }
 
-// Whether what holds for the flow of the packet may change by it. Of protocols other than TCP the last packet decides.
-static __always_inline bool decides(struct __sk_buff *skb, const struct packet *packet, struct tcphdr *segment)
+// What a client's packet says of its flow.
+struct said {
+	bool decides; // what holds for the flow may change by it
+	bool begins; // of TCP: it begins a connection
+	bool ends; // of TCP: the node has nothing more to say after it
+	bool fin;
+};
+
+// Of protocols other than TCP the last packet decides.
+static __always_inline struct said what_says(struct __sk_buff *skb, const struct packet *packet)
 {
+	struct said said = { .decides = true, .begins = true };
 	struct bpf_tcp_sock *connection;
-	bool decides = false;
+	struct tcphdr segment;
 	struct bpf_sock *sock;
 
 	if (packet->protocol != IPPROTO_TCP)
-		return true;
-	if (!load(skb, packet->at, segment, sizeof(*segment)))
-		return false;
+		return said;
+	if (!load(skb, packet->at, &segment, sizeof(segment)))
+		return (struct said){};
+	said.begins = segment.syn && !segment.ack;
+	said.fin = segment.fin;
+	said.ends = segment.rst;
 	sock = socket_of(skb, packet);
 	if (!sock)
-		return true;
-	if (sock->state == BPF_TCP_LISTEN || sock->state == BPF_TCP_TIME_WAIT) {
-		decides = true;
-	} else if (!segment->syn) {
+		return said;
+	if (sock->state != BPF_TCP_LISTEN && sock->state != BPF_TCP_TIME_WAIT) {
 		connection = bpf_tcp_sock(sock);
-		decides = connection && is_of(segment, connection);
+		if (!connection || segment.syn)
+			said.decides = false;
+		else if (segment.rst)
+			// The stack ends the connection by this number alone, and answers others that are near.
+			said.decides = bpf_ntohl(segment.seq) == connection->rcv_nxt;
+		else
+			said.decides = is_of(&segment, connection);
+		if (said.decides && sock->state == BPF_TCP_LAST_ACK)
+			said.ends |= bpf_ntohl(segment.ack_seq) == connection->snd_nxt;
 	}
 	bpf_sk_release(sock);
-	return decides;
+	return said;
+}
+
+// Whether the switch took the packet and gives it back as it came: under the device's own address, as `punt` of the path does.
+static __always_inline bool is_given_back(struct __sk_buff *skb)
+{
+	struct {
+		__be16 to[3];
+		__be16 from[3];
+	} macs;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &macs, sizeof(macs), BPF_HDR_START_MAC))
+		return false;
+	return macs.to[0] == macs.from[0] && macs.to[1] == macs.from[1] && macs.to[2] == macs.from[2];
+}
+
+static __always_inline void forget(struct flow *flow, enum count why)
+{
+	if (!bpf_map_delete_elem(&flows, flow))
+		count(why);
+}
+
+// What a packet that came past the switch changes about its flow.
+static __always_inline void speak_directly(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+{
+	struct said said;
+
+	if (!bpf_map_lookup_elem(&flows, flow))
+		return;
+	said = what_says(skb, packet);
+	if (said.decides && said.begins)
+		forget(flow, FORGOTTEN);
+}
+
+// Whether a segment has one of the flags by which something changes about a connection that is known.
+static __always_inline bool begins_or_ends(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct tcphdr segment;
+
+	if (packet->protocol != IPPROTO_TCP || !load(skb, packet->at, &segment, sizeof(segment)))
+		return false;
+	return segment.syn || segment.fin || segment.rst;
+}
+
+// What a packet that came by way of the switch changes about its flow.
+static __always_inline void speak_by_service(struct __sk_buff *skb, const struct packet *packet, struct flow *flow)
+{
+	__u32 *known = bpf_map_lookup_elem(&flows, flow);
+	__u32 value = 0;
+	struct said said;
+
+	if (known && *known != CLIENT_ENDED && !begins_or_ends(skb, packet))
+		return;
+	said = what_says(skb, packet);
+	if (!said.decides)
+		return;
+	if (said.fin)
+		value = CLIENT_ENDED;
+	if (said.ends)
+		forget(flow, ENDED);
+	else if (!known && !bpf_map_update_elem(&flows, flow, &value, BPF_NOEXIST))
+		count(NOTED);
+	else if (known && said.fin)
+		*known = CLIENT_ENDED;
+	else if (known && said.begins)
+		*known = 0;
 }
 
 SEC("classifier")
 int arriving(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	struct tcphdr segment;
 	struct flow flow = {};
-	__u32 noted = 1;
 
-	if (!flow_to(skb, &packet, &flow) || is_inside(packet.source) || bpf_map_lookup_elem(&flows, &flow))
+	if (!flow_to(skb, &packet, &flow) || is_inside(packet.source))
 		return TC_ACT_UNSPEC;
-	if (decides(skb, &packet, &segment))
-		bpf_map_update_elem(&flows, &flow, &noted, BPF_ANY);
+	if (is_given_back(skb))
+		speak_directly(skb, &packet, &flow);
+	else
+		speak_by_service(skb, &packet, &flow);
 	return TC_ACT_UNSPEC;
 }
 
@@ -381,14 +502,30 @@ SEC("classifier")
 int passing(struct __sk_buff *skb)
 {
 	struct packet packet = {};
-	struct tcphdr segment;
 	struct flow flow = {};
 
-	if (!flow_to(skb, &packet, &flow) || !bpf_map_lookup_elem(&flows, &flow))
-		return TC_ACT_UNSPEC;
-	if (decides(skb, &packet, &segment) && (packet.protocol != IPPROTO_TCP || (segment.syn && !segment.ack)))
-		bpf_map_delete_elem(&flows, &flow);
+	if (flow_to(skb, &packet, &flow))
+		speak_directly(skb, &packet, &flow);
 	return TC_ACT_UNSPEC;
+}
+
+// Whether nothing more is sent of the flow that this answer is of, unless its client speaks again, which notes it again.
+static __always_inline bool is_last(struct __sk_buff *skb, const struct packet *packet, __u32 value)
+{
+	struct bpf_sock *sock = skb->sk;
+	struct tcphdr segment;
+
+	if (packet->protocol != IPPROTO_TCP || !load(skb, packet->at, &segment, sizeof(segment)))
+		return false;
+	if (segment.rst)
+		return true;
+	// Both have ended: the acknowledgement of the client's FIN, by a socket that has sent its own before, or that waits no more.
+	if (value != CLIENT_ENDED || segment.fin || segment.syn)
+		return false;
+	if (!sock)
+		return false;
+	// CLOSE: older kernels send what a socket says that only waits by one of their own.
+	return sock->state == BPF_TCP_FIN_WAIT2 || sock->state == BPF_TCP_TIME_WAIT || sock->state == BPF_TCP_CLOSE;
 }
 
 SEC("classifier")
@@ -396,19 +533,25 @@ int leaving(struct __sk_buff *skb)
 {
 	struct packet packet = {};
 	struct flow flow = {};
+	__u32 *value;
 
 	if (!read(skb, &packet))
 		return TC_ACT_UNSPEC;
 	if (packet.later)
 		return lead_later(&packet);
 	if (!look(ENDPOINT, packet.source, packet.protocol, packet.ports.source))
-		return TC_ACT_UNSPEC;
+		return leave_alone(&packet);
 	__builtin_memcpy(flow.client, packet.destination, 16);
 	__builtin_memcpy(flow.node, packet.source, 16);
 	flow.client_port = packet.ports.destination;
 	flow.node_port = packet.ports.source;
 	flow.protocol = packet.protocol;
-	return bpf_map_lookup_elem(&flows, &flow) ? lead(&packet) : TC_ACT_UNSPEC;
+	value = bpf_map_lookup_elem(&flows, &flow);
+	if (!value)
+		return leave_alone(&packet);
+	if (is_last(skb, &packet, *value))
+		forget(&flow, ENDED);
+	return lead(&packet);
 }
 
 char _license[] SEC("license") = "GPL";

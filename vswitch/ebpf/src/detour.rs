@@ -5,11 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, HashMap, LpmTrie, MapData};
+use aya::maps::{Array, HashMap, LpmTrie, MapData, PerCpuArray};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use ipnet::IpNet;
-use sluice_tables::{Detours, Family, GATEWAY_IPV4, GATEWAY_IPV6};
+use sluice_tables::{ClaimedPort, Detours, Family, GATEWAY_IPV4, GATEWAY_IPV6};
 
 use crate::EbpfError;
 use crate::error::load_error;
@@ -40,6 +40,36 @@ type Place = [u8; 20];
 /// `struct flow` of `detour.bpf.c`: client and node, their ports in network byte order, protocol, padding.
 type Flow = [u8; 40];
 
+/// Flows that the map has room for, as in `detour.bpf.c`.
+const MAX_FLOWS: u64 = 262_144;
+
+/// What became of the flows with endpoints that are the node, since the programs were attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlowCounters {
+    /// Noted, as their clients spoke by way of the switch.
+    pub noted: u64,
+    /// Forgotten, as their clients spoke past it after that.
+    pub forgotten: u64,
+    /// Taken out, as their connections were over.
+    pub ended: u64,
+    /// How many went at least because there was no room for all. The kernel does not say when it lets one go: told is what the map
+    /// cannot have held.
+    pub evicted: u64,
+}
+
+impl FlowCounters {
+    /// Each counter's name and value, in a fixed order.
+    pub fn list(&self) -> [(&'static str, u64); 4] {
+        [("noted", self.noted), ("forgotten", self.forgotten), ("ended", self.ended), ("evicted", self.evicted)]
+    }
+
+    /// With what the map cannot hold, where `before` had gone already.
+    fn with_evicted(self, before: u64) -> FlowCounters {
+        let kept = self.noted.saturating_sub(self.forgotten).saturating_sub(self.ended);
+        FlowCounters { evicted: kept.saturating_sub(MAX_FLOWS).max(before), ..self }
+    }
+}
+
 /// The programs on the loopback device, on the host port and, where there is one, on the uplink. They lead nothing astray until
 /// [`Detour::follow`], and are gone when this value is dropped or the process ends.
 pub struct Detour {
@@ -52,6 +82,11 @@ struct Inner {
     places: HashMap<MapData, Place, u32>,
     present: BTreeMap<Place, u32>,
     flows: HashMap<MapData, Flow, u32>,
+    /// Flows that [`Detour::note`] put there.
+    noted: u64,
+    counts: PerCpuArray<MapData, u64>,
+    /// The most that [`FlowCounters::evicted`] was.
+    evicted: u64,
     inside: LpmTrie<MapData, [u8; 16], u32>,
     networks: BTreeSet<IpNet>,
 }
@@ -75,6 +110,7 @@ impl Detour {
             |name: &str| ebpf.take_map(name).ok_or_else(|| EbpfError::Load(format!("the object lacks the map {name}")));
         let places = HashMap::try_from(map("places")?).map_err(load_error)?;
         let flows = HashMap::try_from(map("flows")?).map_err(load_error)?;
+        let counts = PerCpuArray::try_from(map("counts")?).map_err(load_error)?;
         let inside = LpmTrie::try_from(map("inside")?).map_err(load_error)?;
         let mut target: Array<MapData, [u8; 24]> = Array::try_from(map("target")?).map_err(load_error)?;
         // `struct target`: device, addresses of the gateway.
@@ -92,8 +128,8 @@ impl Detour {
             put(&mut ebpf, "passing", uplink, TcAttachType::Ingress)?;
             put(&mut ebpf, "leaving", uplink, TcAttachType::Egress)?;
         }
-        let mut inner =
-            Inner { _ebpf: ebpf, places, present: BTreeMap::new(), flows, inside, networks: BTreeSet::new() };
+        let (present, networks) = (BTreeMap::new(), BTreeSet::new());
+        let mut inner = Inner { _ebpf: ebpf, places, present, flows, noted: 0, counts, evicted: 0, inside, networks };
         inner.surround(&[])?;
         Ok(Detour { inner: Mutex::new(inner) })
     }
@@ -116,8 +152,37 @@ impl Detour {
     /// # Errors
     /// [`EbpfError::Map`]
     pub fn note(&self, client: SocketAddr, node: SocketAddr, protocol: u8) -> Result<(), EbpfError> {
-        let noted = self.inner().flows.insert(flow(client, node, protocol), 1, 0);
+        let mut inner = self.inner();
+        let noted = inner.flows.insert(flow(client, node, protocol), 0, 0);
+        inner.noted += u64::from(noted.is_ok());
         noted.map_err(|source| EbpfError::Map { map: "flows", source: Box::new(source) })
+    }
+
+    /// Whether the answers of every endpoint among `detours` are led: [`Detour::follow`] may have failed for other places.
+    pub fn leads_answers(&self, detours: &Detours) -> bool {
+        let inner = self.inner();
+        let is_led = |(address, port): &(IpAddr, ClaimedPort)| {
+            inner.present.contains_key(&place(kind::ENDPOINT, *address, port.protocol, port.port))
+        };
+        detours.endpoints.iter().all(is_led)
+    }
+
+    /// What became of flows so far.
+    ///
+    /// # Errors
+    /// [`EbpfError::Map`]
+    pub fn flow_counters(&self) -> Result<FlowCounters, EbpfError> {
+        let mut inner = self.inner();
+        let sum = |key: u32| match inner.counts.get(&key, 0) {
+            Ok(each) => Ok(each.iter().fold(0_u64, |sum, one| sum.wrapping_add(*one))),
+            Err(source) => Err(EbpfError::Map { map: "counts", source: Box::new(source) }),
+        };
+        // Those noted first, or one that is noted and ends between two readings would be taken for one that went.
+        let noted = sum(0)? + inner.noted;
+        let counters =
+            FlowCounters { noted, forgotten: sum(1)?, ended: sum(2)?, evicted: 0 }.with_evicted(inner.evicted);
+        inner.evicted = counters.evicted;
+        Ok(counters)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -153,6 +218,8 @@ impl Inner {
         }
         let mut new: Vec<(Place, u32)> = wanted.iter().map(|(place, flags)| (*place, *flags)).collect();
         new.retain(|(place, flags)| self.present.get(place) != Some(flags));
+        // If there is no room for all: endpoints come first, as clients are not hidden from those. The kind is a place's last byte.
+        new.sort_by_key(|(place, _)| std::cmp::Reverse(place[19]));
         for (place, flags) in new {
             match self.places.insert(place, flags, 0) {
                 Ok(()) => drop(self.present.insert(place, flags)),
@@ -244,8 +311,6 @@ fn place(kind: u8, address: IpAddr, protocol: u8, port: u16) -> Place {
 
 #[cfg(test)]
 mod tests {
-    use sluice_tables::ClaimedPort;
-
     use super::*;
 
     #[test]
@@ -261,6 +326,15 @@ mod tests {
         assert_eq!(places[&place(kind::ADDRESS, own, 0, 0)], NODE_PORTS);
         assert_eq!(places[&place(kind::ADDRESS, other, 0, 0)], 0, "no node ports at this one");
         assert_eq!(places.len(), 7, "two addresses, two families, two frontends, an endpoint");
+    }
+
+    #[test]
+    fn flows_that_the_map_cannot_hold_are_told_as_evicted() {
+        let few = FlowCounters { noted: MAX_FLOWS + 7, forgotten: 3, ended: 4, evicted: 0 };
+        assert_eq!(few.with_evicted(0).evicted, 0);
+        assert_eq!(few.with_evicted(9).evicted, 9, "those that went do not come back");
+        let many = FlowCounters { noted: MAX_FLOWS + 10, ..few }.with_evicted(0);
+        assert_eq!(many.list()[3], ("evicted", 3));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod program;
 mod uplink;
 
 pub use counters::UplinkCounters;
-pub use detour::Detour;
+pub use detour::{Detour, FlowCounters};
 pub use error::{EbpfError, XdpMode};
 pub use program::{Attachment, Program};
 pub use uplink::{Uplink, UplinkAttachment};
