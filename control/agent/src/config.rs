@@ -210,7 +210,9 @@ pub enum ConfigError {
         value: String,
     },
     /// A name that no network can have.
-    #[error("cni.network \"{value}\" is no name of a network: a letter or digit, then letters, digits, '_', '.' or '-'")]
+    #[error(
+        "cni.network \"{value}\" is no name of a network: a letter or digit, then letters, digits, '_', '.' or '-'"
+    )]
     BadCniNetwork {
         /// Its value.
         value: String,

@@ -10,8 +10,7 @@ use crate::Scene;
 use crate::pods::on_each_node;
 use crate::scene::{Counting, Heard, Stage, cluster_ips, probe, servers, service};
 
-pub(crate) const SCENES: &[Scene] =
-    scenes![
+pub(crate) const SCENES: &[Scene] = scenes![
     a_rolling_update_under_load_fails_no_request,
     a_node_port_answers_the_outside_on_every_node,
     a_host_port_answers_the_outside_on_its_pods_node
