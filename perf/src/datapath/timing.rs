@@ -41,7 +41,7 @@ pub(super) type Timings = BTreeMap<String, Timed>;
 /// One that takes its turn.
 enum Turn {
     Case { bed: Box<Bed>, burst: usize },
-    Bookmarks(Bookmarks),
+    Bookmarks(Box<Bookmarks>),
 }
 
 impl Turn {
@@ -103,7 +103,7 @@ pub(super) fn measure(filter: &str, seconds: u64) -> Result<Timings> {
 fn set_up(filter: &str) -> Result<Vec<Turn>> {
     let wanted: Vec<&'static Case> = CASES.iter().filter(|case| case.name.contains(filter)).collect();
     let progress = ProgressBar::new(wanted.len() as u64).with_message("setting up");
-    let mut turns = vec![Turn::Bookmarks(Bookmarks::new()?)];
+    let mut turns = vec![Turn::Bookmarks(Box::new(Bookmarks::new()?))];
     for case in wanted {
         turns.push(Turn::Case { bed: Box::new(Bed::new(case, Table::Used)?), burst: BURST });
         if case.name == BURSTS_OF {
