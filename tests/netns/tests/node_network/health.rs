@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice_netns::wait_for;
 
+use crate::call::Failed;
 use crate::driver::Cluster;
 use crate::objects::{Endpoint, PORT, node_port_service, with_endpoints};
 use crate::place::Place;
@@ -60,4 +61,22 @@ fn a_load_balancer_sees_by_http_which_nodes_have_ready_endpoints_and_whether_the
     cluster.withdraw("web");
     let nobody = || get(&outside, a.at(HEALTH)[0]).is_none().then_some(());
     wait_for("nobody to answer for a Service that is gone", nobody).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn health_checks_are_answered_where_node_ports_are() {
+    let cluster = Cluster::with("healthat", &["services.nodePortAddresses=[\"192.0.2.0/24\"]"], &[]);
+    let (outside, node, web) = (cluster.outside(), cluster.node("node-a"), cluster.pod("web-a"));
+    let _server = Server::start(&web, PORT);
+    let more = json!({ "type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": HEALTH });
+    let mut service = node_port_service("web", 46, 30046, &more);
+    service["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": "203.0.113.46" }] } });
+    cluster.apply("web", &with_endpoints(service, &[Endpoint::ready(&web, "node-a")]));
+    let [served, other] = node.at(30046);
+    assert_eq!(outside.await_tcp(served).server, "web-a");
+    for (port, code) in [(HEALTH, 200), (10_256, 200)] {
+        await_code(&outside, node.at(port)[0], code);
+        assert_eq!(get(&outside, node.at(port)[1]), None, "no node port is served at the node's IPv6 address");
+    }
+    outside.await_tcp_fails(other, Failed::Refused);
 }

@@ -6,6 +6,7 @@
 //! | `host_port` | the node's end of the host port: filter, addresses, MTU, routes |
 //! | `uplink` | queues that are not in use, ports that the node's own connections do not get |
 //! | `attachments` | an ADD before the objects are read, the connections of a deleted pod |
+//! | `detours` | the node's own packets that go by the switch, and those that do not |
 //! | `health` | health checks over HTTP |
 //!
 //! Nodes alone are driven as in `agent`, two nodes on a wire as in `cluster`. A sentence "Taken out" above a test
@@ -32,6 +33,7 @@ mod place;
 mod server;
 
 mod attachments;
+mod detours;
 mod health;
 mod host_port;
 mod uplink;

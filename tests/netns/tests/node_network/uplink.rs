@@ -6,13 +6,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_host::{Netns, sysctl};
 use sluice_netns::{Namespace, wait_for};
 
 use crate::driver::Cluster;
 use crate::node::{NETWORKS, Node, Pod, ping};
-use crate::objects::{Endpoint, PORT, node_port_service, with_endpoints};
+use crate::objects::{Endpoint, PORT, node_port_service, service, with_endpoints};
 use crate::server::Server;
 
 fn run(netns: &Netns, line: &str) {
@@ -52,6 +52,14 @@ fn an_uplink_with_fewer_queues_in_use_than_it_can_have_is_served_by_those() {
     wait_for("the pod to reach the outside, hidden behind its node", reached).expect("it does");
 }
 
+/// A Service of one port of its own.
+fn service_at(name: &str, number: u8, port: u16, more: &Value) -> Value {
+    let mut service = service(name, number, more);
+    let tcp = json!({ "name": "tcp", "protocol": "TCP", "port": port, "targetPort": PORT });
+    service["spec"]["ports"] = json!([tcp]);
+    service
+}
+
 /// Taken out: the ports that are claimed reserved.
 #[test]
 fn the_nodes_own_connections_do_not_get_a_port_that_is_a_services() {
@@ -60,10 +68,17 @@ fn the_nodes_own_connections_do_not_get_a_port_that_is_a_services() {
     let _outside = Server::start(&cluster.outside(), PORT);
     let _server = Server::start(&web, PORT);
     let service = node_port_service("web", 44, 30044, &json!({}));
-    cluster.apply("web", &with_endpoints(service, &[Endpoint::ready(&web, "node-a")]));
+    // And one whose load balancer has the node's own address.
+    let more = json!({ "type": "LoadBalancer", "allocateLoadBalancerNodePorts": false });
+    let mut balanced = service_at("own", 45, 30041, &more);
+    balanced["status"] = json!({ "loadBalancer": { "ingress": [{ "ip": node.addresses[0] }] } });
+    let mut objects = with_endpoints(service, &[Endpoint::ready(&web, "node-a")]);
+    objects.extend(with_endpoints(balanced, &[Endpoint::ready(&web, "node-a")]));
+    cluster.apply("web", &objects);
     cluster.outside().await_tcp(node.at(30044)[0]);
-    // Room for four, of which one is taken.
-    sysctl::set_in(&node.netns, &[("net/ipv4/ip_local_port_range", "30042 30045")]).expect("a setting");
+    assert_eq!(cluster.outside().await_tcp(node.at(30041)[0]).server, "web-a");
+    // Room for five, of which two are taken.
+    sysctl::set_in(&node.netns, &[("net/ipv4/ip_local_port_range", "30041 30045")]).expect("a setting");
     let to = cluster.outside().at(PORT)[0];
     // With a bound: the answers to one that has the Service's port do not come here.
     let connect = || node.inside(|| TcpStream::connect_timeout(&to, Duration::from_secs(10)));
@@ -71,5 +86,5 @@ fn the_nodes_own_connections_do_not_get_a_port_that_is_a_services() {
     let ports: BTreeSet<u16> =
         held.iter().map(|stream| stream.local_addr().map(|at: SocketAddr| at.port()).expect("bound")).collect();
     assert_eq!(ports, BTreeSet::from([30042, 30043, 30045]));
-    assert!(connect().is_err(), "the fourth is the Service's");
+    assert!(connect().is_err(), "the others are Services'");
 }
