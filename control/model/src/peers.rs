@@ -30,6 +30,14 @@ pub struct PeersConfig {
     pub tunnel: Option<TunnelConfig>,
 }
 
+impl PeersConfig {
+    /// Nothing that other nodes are to be compared with, and no tunnel.
+    #[must_use]
+    pub fn of(family: Family) -> Self {
+        Self { family, service_cidrs: Vec::new(), node_addresses: Vec::new(), underlay: Vec::new(), tunnel: None }
+    }
+}
+
 /// How packets travel between nodes, the same on all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TunnelConfig {

@@ -38,17 +38,7 @@ pub fn exercise(bytes: &[u8]) {
 fn generation(index: &Index, node: &Node) {
     let config = ServicesConfig { external_ips: true, tunnel_port: Some(4789), ..ServicesConfig::default() };
     let (services, service_faults) = compile_services(index, node, &config, 0);
-    let peers = compile_peers(
-        index,
-        node,
-        &PeersConfig {
-            family: Family::V4,
-            service_cidrs: vec![],
-            node_addresses: vec![],
-            underlay: vec![],
-            tunnel: None,
-        },
-    );
+    let peers = compile_peers(index, node, &PeersConfig::of(Family::V4));
     let policies = compile_policies(index, &node.name, &[], 0);
     for fault in service_faults.iter().chain(&peers.faults).chain(&policies.faults) {
         assert!(fault.subject.name.is_some(), "{fault}");

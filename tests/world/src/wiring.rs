@@ -166,13 +166,7 @@ pub fn tables(cluster: &Cluster, generation: u64, workers: usize) -> Tables {
     let policies = sluice_model::compile_policies(&index, &own_name(), &attachments, SEED);
     assert!(policies.faults.is_empty(), "{:?}", policies.faults);
     let node_addresses = cluster.addresses_of_node(0);
-    let peers = PeersConfig {
-        family: Family::V4,
-        service_cidrs,
-        node_addresses: node_addresses.clone(),
-        underlay: Vec::new(),
-        tunnel: None,
-    };
+    let peers = PeersConfig { service_cidrs, node_addresses: node_addresses.clone(), ..PeersConfig::of(Family::V4) };
     let peers = sluice_model::compile_peers(&index, node, &peers);
     assert!(peers.faults.is_empty(), "{:?}", peers.faults);
     let excluded = CLUSTER_NETWORKS.map(parse_net).to_vec();

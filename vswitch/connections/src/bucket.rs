@@ -91,11 +91,11 @@ impl<'t> Bucket<'t> {
 
     /// An empty slot for an entry with `tag`, if no entry with that tag belongs here. Under the lock.
     #[inline(always)]
-    pub(crate) fn vacancy(self, tag: u16) -> Option<Vacancy<'t>> {
+    pub(crate) fn vacancy(self, tag: u16) -> Option<usize> {
         let tags = self.tags();
         let (same, empty) = (lanes::equal(tags, tag), lanes::equal(tags, 0));
         let in_the_way = same | Bucket::reach(tags[FLAGS]);
-        (in_the_way == 0 && empty != 0).then_some(Vacancy { bucket: self, slot: empty.trailing_zeros() as usize })
+        (in_the_way == 0 && empty != 0).then_some(empty.trailing_zeros() as usize)
     }
 
     /// The first empty slot other than `taken`.
@@ -139,25 +139,22 @@ impl<'t> Bucket<'t> {
     }
 
     /// Puts an entry into an empty slot: the entry first, so that the tag leads to it. Under the lock.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill(self, slot: usize, tag: u16, entry: u32) {
-        let word = &self.0[ENTRIES + slot / 2];
+        // The masks change nothing, there being ten slots, and spare checks.
+        let word = &self.0[(ENTRIES + slot / 2) & 7];
         let shift = slot % 2 * 32;
         let others = word.load(Ordering::Relaxed) & !(0xffff_ffff << shift);
         word.store(others | u64::from(entry) << shift, Ordering::Release);
-        self.set_tag(slot, tag);
+        let tags = &self.0[(slot / 4) & 7];
+        tags.store(tags.load(Ordering::Relaxed) | u64::from(tag) << (slot % 4 * 16), Ordering::Release);
     }
 
     /// Empties a slot. Under the lock.
     pub(crate) fn clear(self, slot: usize) {
-        self.set_tag(slot, 0);
-    }
-
-    fn set_tag(self, slot: usize, tag: u16) {
-        let word = &self.0[slot / 4];
-        let shift = slot % 4 * 16;
-        let others = word.load(Ordering::Relaxed) & !(0xffff << shift);
-        word.store(others | u64::from(tag) << shift, Ordering::Release);
+        let tags = &self.0[slot / 4];
+        let others = tags.load(Ordering::Relaxed) & !(0xffff << (slot % 4 * 16));
+        tags.store(others, Ordering::Release);
     }
 
     /// Notes an entry of this bucket that went `distance` buckets further. Under the lock.
@@ -173,27 +170,6 @@ impl<'t> Bucket<'t> {
         let flags = self.0[FLAGS].load(Ordering::Relaxed) - (1 << OVERFLOW);
         let last = flags >> OVERFLOW & 0xffff == 0;
         self.0[FLAGS].store(if last { flags & !(0xff << REACHED) } else { flags }, Ordering::Release);
-    }
-}
-
-/// An empty slot of a bucket that is locked.
-#[derive(Clone, Copy)]
-pub(crate) struct Vacancy<'t> {
-    bucket: Bucket<'t>,
-    slot: usize,
-}
-
-impl Vacancy<'_> {
-    /// As [`Bucket::fill`].
-    #[inline(always)]
-    pub(crate) fn fill(self, tag: u16, entry: u32) {
-        // The masks change nothing, there being ten slots, and spare checks.
-        let entries = &self.bucket.0[(ENTRIES + self.slot / 2) & 7];
-        let shift = self.slot % 2 * 32;
-        let others = entries.load(Ordering::Relaxed) & !(0xffff_ffff << shift);
-        entries.store(others | u64::from(entry) << shift, Ordering::Release);
-        let tags = &self.bucket.0[(self.slot / 4) & 7];
-        tags.store(tags.load(Ordering::Relaxed) | u64::from(tag) << (self.slot % 4 * 16), Ordering::Release);
     }
 }
 

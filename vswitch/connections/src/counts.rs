@@ -2,6 +2,7 @@
 
 use crate::atomic::{AtomicU64, Ordering};
 use crate::layout::{COUNT, Layout, Line, OWNERS, WORDS};
+use crate::memory::clear;
 use crate::{Owner, Refused};
 
 /// The counts and their limits.
@@ -29,9 +30,8 @@ impl<'t> Counts<'t> {
     /// raised only from below its limit.
     #[inline]
     pub(crate) fn add(self, owner: Owner) -> Result<(), Refused> {
-        let limit = if owner == Owner::NODE { node_share(self.layout.capacity) } else { self.pod_share };
-        if !raise(self.of(owner), limit) {
-            return Err(if limit < self.layout.capacity { Refused::Share } else { Refused::Full });
+        if !self.add_owned(owner) {
+            return Err(if self.share(owner) < self.layout.capacity { Refused::Share } else { Refused::Full });
         }
         if !raise(self.all(), self.layout.capacity) {
             lower(self.of(owner));
@@ -58,8 +58,13 @@ impl<'t> Counts<'t> {
     /// Counts one of those that were admitted as `owner`'s, if its share allows it.
     #[inline]
     pub(crate) fn add_owned(self, owner: Owner) -> bool {
-        let limit = if owner == Owner::NODE { node_share(self.layout.capacity) } else { self.pod_share };
-        raise(self.of(owner), limit)
+        raise(self.of(owner), self.share(owner))
+    }
+
+    /// Most connections that `owner` may have.
+    #[inline]
+    fn share(self, owner: Owner) -> u32 {
+        if owner == Owner::NODE { node_share(self.layout.capacity) } else { self.pod_share }
     }
 
     /// Counts one connection of `owner` less.
@@ -71,9 +76,7 @@ impl<'t> Counts<'t> {
     /// Sets every count to 0, with no other thread about.
     pub(crate) fn reset(self) {
         self.all().store(0, Ordering::Relaxed);
-        for word in self.layout.counts_of(self.lines).iter().flatten() {
-            word.store(0, Ordering::Relaxed);
-        }
+        clear(self.layout.counts_of(self.lines));
     }
 
     /// Counts without a limit, with no other thread about.

@@ -1,6 +1,6 @@
 //! The words that a table lies in: the process's own, or some that outlive it.
 
-use crate::atomic::AtomicU64;
+use crate::atomic::{AtomicU64, Ordering};
 use crate::layout::{Line, WORDS};
 
 /// A table's words. Every access is atomic, so memory shared with another process needs no `unsafe` here: whatever
@@ -28,6 +28,13 @@ impl Memory {
             Memory::Shared(words) => words,
         };
         words.as_chunks().0
+    }
+}
+
+/// Makes every word of `lines` 0, with no other thread about.
+pub(crate) fn clear(lines: &[Line]) {
+    for word in lines.iter().flatten() {
+        word.store(0, Ordering::Relaxed);
     }
 }
 

@@ -17,6 +17,7 @@
 
 use crate::atomic::{AtomicU64, Ordering};
 use crate::layout::{Line, WORDS};
+use crate::memory::clear;
 
 /// Bits in a word.
 const BITS: usize = 64;
@@ -98,10 +99,8 @@ impl Pool<'_> {
 
     /// Forgets which records were given back, with no other thread about.
     pub(crate) fn forget_free(&self) {
-        for line in [self.bits.free, self.bits.marks, self.bits.regions].into_iter().flatten() {
-            for word in line {
-                word.store(0, Ordering::Relaxed);
-            }
+        for level in [self.bits.free, self.bits.marks, self.bits.regions] {
+            clear(level);
         }
         self.used.store(u64::from(self.used()), Ordering::Relaxed);
     }

@@ -520,13 +520,7 @@ impl Record<'_> {
     /// Loads the lead, which loads the line.
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        Record::touch_line(self.first)
-    }
-
-    /// The same of a record's first line.
-    #[inline]
-    pub(crate) fn touch_line(first: &Line) -> u64 {
-        first[LEAD].load(Ordering::Relaxed)
+        Brief::touch(self.first)
     }
 
     /// After a crash, with no other thread about: lets go of what was held, and gives the connection if the words make

@@ -26,6 +26,14 @@ pub(crate) fn seeded(seed: u64) -> Seeded {
     SeedableState::custom((mixed ^ (mixed >> 31)) | 1, &SECRETS)
 }
 
+/// The highest bits of a product, all but `shift` of 64: neighbouring keys come to lie far apart (Knuth, volume 3, 6.4).
+#[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "the result is below the number of slots")]
+pub(crate) fn spread(key: u64, shift: u32) -> usize {
+    // Odd and of high entropy: the golden ratio's fraction.
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (shift & 63)) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use core::hash::BuildHasher;

@@ -1,11 +1,10 @@
 //! A map of 32 bit words, each with its value in one slot of eight bytes, found where its hash says or right behind: one cache
 //! line a look-up, and few instructions.
 
+use crate::hash::spread;
+
 /// Slots that hold nothing: what a value of all ones would be.
 const EMPTY: u64 = u64::MAX;
-
-/// An odd constant of high entropy (the golden ratio's fraction).
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The map. A value is any number but `u32::MAX`.
 #[derive(Debug, Default)]
@@ -51,12 +50,10 @@ impl Words {
         Self::with_slots((len + len.div_ceil(3)).next_power_of_two(), seed)
     }
 
-    /// The slot to begin at: the highest bits of a product, in which neighbouring keys lie far apart (Knuth, volume 3, 6.4).
+    /// The slot to begin at.
     #[inline(always)]
-    #[allow(clippy::cast_possible_truncation, reason = "the result is below the number of slots")]
     fn home(&self, key: u32) -> usize {
-        let hash = (u64::from(key) ^ self.seed).wrapping_mul(SPREAD);
-        (hash >> (self.shift & 63)) as usize
+        spread(u64::from(key) ^ self.seed, self.shift)
     }
 
     /// Loads the slot at which a look-up of `key` begins; what is returned means nothing.

@@ -29,13 +29,7 @@ impl Changing {
 
     fn compile(&mut self) -> usize {
         let services = ServicesConfig::default();
-        let peers = PeersConfig {
-            family: Family::V4,
-            service_cidrs: Vec::new(),
-            node_addresses: Vec::new(),
-            underlay: Vec::new(),
-            tunnel: None,
-        };
+        let peers = PeersConfig::of(Family::V4);
         let setting =
             Setting { node: &self.node, attachments: &self.attachments, services: &services, peers: &peers, seed: 7 };
         self.compiler.compile(&mut self.index, &setting);

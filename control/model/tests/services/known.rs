@@ -16,13 +16,7 @@ fn slice(service: &str, addresses: &[&str]) -> Object {
 fn made(compiler: &mut Compiler, index: &mut Index) -> Arc<Services> {
     let node = n1(index).clone();
     let services = ServicesConfig::default();
-    let peers = PeersConfig {
-        family: Family::V4,
-        service_cidrs: Vec::new(),
-        node_addresses: Vec::new(),
-        underlay: Vec::new(),
-        tunnel: None,
-    };
+    let peers = PeersConfig::of(Family::V4);
     compiler.compile(index, &Setting { node: &node, attachments: &[], services: &services, peers: &peers, seed: 7 });
     assert!(compiler.faults().is_empty(), "{:?}", compiler.faults());
     Arc::clone(compiler.services())

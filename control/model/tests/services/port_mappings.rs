@@ -93,13 +93,7 @@ fn a_services_node_port_stays_the_services_and_the_pod_is_told() {
 fn a_pod_that_comes_or_goes_makes_no_service_anew() {
     let mut index = index([mk_service("web", 1, Value::Null)]);
     let node = n1(&index).clone();
-    let peers = PeersConfig {
-        family: Family::V4,
-        service_cidrs: Vec::new(),
-        node_addresses: Vec::new(),
-        underlay: Vec::new(),
-        tunnel: None,
-    };
+    let peers = PeersConfig::of(Family::V4);
     let mut compiler = Compiler::new();
     let mut compile = |services: &ServicesConfig| {
         compiler.compile(&mut index, &Setting { node: &node, attachments: &[], services, peers: &peers, seed: 7 });

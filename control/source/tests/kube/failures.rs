@@ -55,9 +55,7 @@ async fn a_missing_right_is_named_the_other_kinds_go_on_and_the_sync_waits() {
     let handle = told.watch.status();
     let status = told::pods(&handle, |pods| pods.state == KindState::Forbidden && pods.failures > 2).await;
     assert!(!status.synced && status.last_failure.is_some());
-    while handle.kinds().iter().filter(|kind| kind.synced).count() < 5 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    told::all_but_one_synced(&handle).await;
     assert!(!told.is_synced());
     // Told once, cleared when the right is granted.
     told.expect(&["apply Pod default/a", "cleared watch of Pod"]).await;

@@ -55,9 +55,7 @@ async fn a_server_without_the_own_node_tells_nothing_but_that_until_it_has_it_ag
     let before = until(&mut told, "fault watch of Node: the server has no Node n1 any more").await;
     assert_eq!(before, ["delete Node n1"], "and no other object goes");
     let status = told.watch.status();
-    while status.kinds()[0].failures < 5 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    told::eventually("five failures", || (status.kinds()[0].failures >= 5).then_some(())).await;
     let lists = server.asked("nodes").iter().filter(|asked| asked.is_stream()).count();
     assert_eq!(
         (lists, status.kinds()[0].state),
@@ -82,9 +80,7 @@ async fn another_kind_asks_for_the_node_before_it_lists_again() {
     let before = until(&mut told, "fault watch of Pod: the server has no Node n1 any more").await;
     assert!(!before.iter().any(|told| told.starts_with("delete")), "{before:?}");
     let (lists, questions) = (server.asked("pods").len(), server.asked("nodes").len());
-    while server.asked("nodes").len() < questions + 5 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    told::eventually("five more questions", || (server.asked("nodes").len() >= questions + 5).then_some(())).await;
     assert_eq!(server.asked("pods").len(), lists, "one small question takes the place of a list");
 }
 

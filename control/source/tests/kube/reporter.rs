@@ -7,7 +7,7 @@ use sluice_source::kube::{Access, NodeCondition, NodeFacts, ObjectFault, Reporte
 use tempfile::TempDir;
 
 use crate::server::{Asked, Reply, Server};
-use crate::told::{BOUND, kubeconfig};
+use crate::told::{eventually, kubeconfig};
 
 fn reporter(server: &Server, timing: ReporterTiming) -> (Reporter, TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -43,23 +43,11 @@ fn fault(name: &str, note: &str) -> ObjectFault {
 
 /// The status, once it is as wanted.
 async fn status(reporter: &Reporter, wanted: impl Fn(&ReporterStatus) -> bool) -> ReporterStatus {
-    let waited = async {
-        while !wanted(&reporter.status()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        reporter.status()
-    };
-    tokio::time::timeout(BOUND, waited).await.expect("a status as wanted")
+    eventually("a status as wanted", || Some(reporter.status()).filter(&wanted)).await
 }
 
 async fn asked(server: &Server, resource: &str, count: usize) -> Vec<Asked> {
-    let waited = async {
-        while server.asked(resource).len() < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        server.asked(resource)
-    };
-    tokio::time::timeout(BOUND, waited).await.expect("requests in time")
+    eventually("the requests", || Some(server.asked(resource)).filter(|asked| asked.len() >= count)).await
 }
 
 #[tokio::test]

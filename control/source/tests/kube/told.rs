@@ -112,18 +112,29 @@ impl Told {
     }
 }
 
-/// The status of Pods, once it is as wanted.
-pub(crate) async fn pods(status: &Status, wanted: impl Fn(&KindStatus) -> bool) -> KindStatus {
+/// Looks again and again until there is something, and returns that; in vain for no longer than [`BOUND`].
+pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let waited = async {
         loop {
-            let pods = status.kinds().into_iter().find(|kind| kind.kind == sluice_model::Kind::Pod).expect("Pods");
-            if wanted(&pods) {
-                return pods;
+            if let Some(found) = look() {
+                return found;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(BOUND, waited).await.expect("a status as wanted")
+    tokio::time::timeout(BOUND, waited).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// The status of Pods, once it is as wanted.
+pub(crate) async fn pods(status: &Status, wanted: impl Fn(&KindStatus) -> bool) -> KindStatus {
+    let pods = || status.kinds().into_iter().find(|kind| kind.kind == sluice_model::Kind::Pod).expect("Pods");
+    eventually("a status as wanted", || Some(pods()).filter(&wanted)).await
+}
+
+/// Waits until all kinds but one are synced.
+pub(crate) async fn all_but_one_synced(status: &Status) {
+    let synced = || status.kinds().iter().filter(|kind| kind.synced).count();
+    eventually("all kinds but one to be synced", || (synced() >= 5).then_some(())).await;
 }
 
 /// Writes a kubeconfig. `authority` is a line of its cluster, or nothing.

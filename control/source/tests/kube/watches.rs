@@ -194,8 +194,6 @@ async fn all_kinds_are_synced_only_once_the_slowest_list_is_complete() {
     let mut told = Told::of(&server);
     told.expect(&["apply Pod default/a"]).await;
     let status = told.watch.status();
-    while status.kinds().iter().filter(|kind| kind.synced).count() < 5 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    told::all_but_one_synced(&status).await;
     assert!(!told.is_synced());
 }

@@ -3,7 +3,7 @@
 use super::Table;
 use crate::atomic::AtomicU64;
 use crate::layout::{CURSOR, HEADER, Layout, VERSION, header};
-use crate::memory::Memory;
+use crate::memory::{Memory, clear};
 use crate::place::{Family, Place};
 use crate::record::Record;
 use crate::tuple::Key;
@@ -139,11 +139,5 @@ impl Table {
         locks.fill(first, record.place.entry(Direction::Original));
         self.counts().recount(connection.owner);
         true
-    }
-}
-
-fn clear(lines: &[crate::layout::Line]) {
-    for word in lines.iter().flatten() {
-        word.store(0, crate::atomic::Ordering::Relaxed);
     }
 }

@@ -2,13 +2,13 @@
 //! with the hashes that who looked for them has worked out already.
 
 use super::Table;
-use crate::bucket::{Bucket, Vacancy, tag_of};
+use crate::bucket::{Bucket, tag_of};
 use crate::counts::Counts;
 use crate::index::Index;
 use crate::layout::Line;
 use crate::place::{Family, Place};
 use crate::pool::Pool;
-use crate::record::Record;
+use crate::record::{Brief, Record};
 use crate::{Direction, Owner, Segment, State, Tick};
 
 /// A connection to be put in by [`Intake::open`]. Where there are two of a thing they are by [`Direction`]; the source stands above
@@ -125,7 +125,7 @@ impl<'t> Intake<'t> {
         let loaded = numbers
             .iter()
             .take(end)
-            .fold(0, |loaded, number| loaded ^ self.records.get(*number as usize).map_or(0, Record::touch_line));
+            .fold(0, |loaded, number| loaded ^ self.records.get(*number as usize).map_or(0, Brief::touch));
         (Reserved { pool: self.pool, counts: self.counts, numbers, next: 0, end }, loaded)
     }
 
@@ -148,14 +148,14 @@ impl<'t> Intake<'t> {
         high.lock();
         let _high = Held(high);
         let tags = [tag_of(hashes[0]), tag_of(hashes[1])];
-        let (Some(original), Some(reply)) = (original.vacancy(tags[0]), reply.vacancy(tags[1])) else { return false };
-        self.fill([original, reply], tags, reserved, opening, now)
+        let (Some(one), Some(other)) = (original.vacancy(tags[0]), reply.vacancy(tags[1])) else { return false };
+        self.fill([(original, one), (reply, other)], tags, reserved, opening, now)
     }
 
     #[inline(always)]
     fn fill(
         &self,
-        slots: [Vacancy<'_>; 2],
+        slots: [(Bucket<'_>, usize); 2],
         tags: [u16; 2],
         reserved: &mut Reserved<'_>,
         opening: &Opening,
@@ -170,8 +170,9 @@ impl<'t> Intake<'t> {
         }
         reserved.next += 1;
         let record = Record { place: Place::new(Family::V4, number), first, second: None };
-        slots[0].fill(tags[0], record.place.entry(Direction::Original));
-        slots[1].fill(tags[1], record.place.entry(Direction::Reply));
+        let [(original, one), (reply, other)] = slots;
+        original.fill(one, tags[0], record.place.entry(Direction::Original));
+        reply.fill(other, tags[1], record.place.entry(Direction::Reply));
         record.open(opening, State::first(opening.protocol, opening.segment), now);
         true
     }

@@ -2,6 +2,8 @@
 //! frontends lie side by side. Nothing in it is found by a pointer, so that it is copied as it lies, generation by generation, and takes
 //! few pages, whose places a processor can remember.
 
+use crate::hash::spread;
+
 /// What a pod's connection to a frontend is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Front<'t> {
@@ -12,9 +14,6 @@ pub enum Front<'t> {
     /// What [`super::Services::frontend`] says.
     Special,
 }
-
-/// An odd constant of high entropy (the golden ratio's fraction).
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One frontend. Four to a cache line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,11 +114,9 @@ impl Fronts {
         self.unused = 0;
     }
 
-    /// The highest bits of a product, in which neighbouring keys lie far apart (Knuth, volume 3, 6.4).
     #[inline]
-    #[allow(clippy::cast_possible_truncation, reason = "the result is below the number of slots")]
     fn home(&self, key: u64) -> usize {
-        ((key ^ self.seed).wrapping_mul(SPREAD) >> (self.shift & 63)) as usize
+        spread(key ^ self.seed, self.shift)
     }
 
     #[inline]
