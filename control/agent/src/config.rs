@@ -34,9 +34,21 @@ pub struct Args {
     /// Print the configuration in force as YAML and exit
     #[arg(long)]
     pub print_config: bool,
+    /// Check the configuration as on any node of a cluster and exit: 0 and "ok", or 2 and what is wrong with which key. What
+    /// depends on the node, as whether it has the cores and the device, is checked at its start alone
+    #[arg(long, conflicts_with = "print_config")]
+    pub check: bool,
     /// Every key of the file as a flag.
     #[command(flatten)]
     pub keys: Keys,
+}
+
+impl Args {
+    /// The keys of the file, and the flags over them.
+    fn merged(self) -> Result<Keys, ConfigError> {
+        let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        Ok(self.keys.over(file))
+    }
 }
 
 /// What the configuration is checked against: facts of this machine and process.
@@ -291,9 +303,15 @@ pub struct Config {
 impl Config {
     /// Reads the file that the flags name, puts the flags over it, and checks the whole.
     pub fn load(args: Args, surroundings: &Surroundings) -> Result<Config, ConfigError> {
-        let Args { config, print_config: _, keys } = args;
-        let file = config.as_deref().map(read).transpose()?.unwrap_or_default();
-        Config::check(keys.over(file), surroundings)
+        Config::check(args.merged()?, surroundings)
+    }
+
+    /// Checks the same as in a pod of some node, for `--check`: whatever the node has is taken to be there.
+    pub fn check_for_any_node(args: Args) -> Result<(), ConfigError> {
+        let keys = args.merged()?;
+        let cores = keys.cores.clone().filter(|cores| !cores.is_empty()).unwrap_or_else(|| vec![0]);
+        let any = Surroundings { node_name: Some("any".to_owned()), hostname: None, cores, in_cluster: true };
+        Config::check(keys, &any).map(|_| ())
     }
 
     /// Checks keys and fills in what they leave out.

@@ -31,12 +31,30 @@ const CONTROL_THREADS: usize = 2;
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    match try_main(Args::parse()) {
+    let args = Args::parse();
+    if args.check {
+        return check(args);
+    }
+    match try_main(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Before logging has started, and for people who look at the terminal.
             let _ = writeln!(std::io::stderr(), "sluiced: {}", causes(&error));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What `--check` says and ends with. clap ends with 2 as well where a flag is wrong.
+fn check(args: Args) -> ExitCode {
+    match Config::check_for_any_node(args) {
+        Ok(()) => {
+            let _ = writeln!(std::io::stdout(), "ok");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sluiced: {}", causes(&error.into()));
+            ExitCode::from(2)
         }
     }
 }
