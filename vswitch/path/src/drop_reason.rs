@@ -173,6 +173,10 @@ drop_reasons! {
     NoFrame = 70, "no_frame";
     /// It was to wait for others in a place that is taken. A count here is a bug of the path.
     ParkedFull = 71, "parked_full";
+    /// Its pod receives more than it may.
+    BandwidthIngress = 72, "bandwidth_ingress";
+    /// Its pod sends more than it may.
+    BandwidthEgress = 73, "bandwidth_egress";
 }
 
 impl DropReason {

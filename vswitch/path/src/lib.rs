@@ -68,6 +68,7 @@ mod packet;
 mod path_mtus;
 mod random;
 mod time;
+mod token_bucket;
 
 #[cfg(test)]
 mod fixture;
@@ -81,6 +82,7 @@ pub use fragments::{PARKED, Release};
 pub use join::Join;
 pub use memory::{Shared, SharedConfig};
 pub use packet::{Checksum, Packet, Verdict};
-pub use segment::{Cut, CutTo};
+pub use segment::{Cut, CutTo, wire_len};
 pub use time::Time;
+pub use token_bucket::{Rate, TokenBucket};
 pub use walk::{Path, PathConfig, STAGES};

@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use sluice_wire::parse::{Fragment, Headers, L3, parse};
 use sluice_wire::tcp::flag;
-use sluice_wire::{ipv4, ipv6, protocol, tcp};
+use sluice_wire::{ethernet, ipv4, ipv6, protocol, tcp};
 
 use crate::{Checksum, encapsulate};
 
@@ -198,6 +198,17 @@ impl Cut {
         }
         Some(())
     }
+}
+
+/// Bytes of the frames that a packet is on a wire whose path MTU is `mtu`, each with its Ethernet header: those of a super-frame have
+/// its headers each. `head` is the packet's first frame, `total_len` its length with the Ethernet header. What cannot be cut counts as
+/// it is.
+#[must_use]
+pub fn wire_len(head: &[u8], total_len: usize, mtu: u16) -> usize {
+    if total_len <= ethernet::HEADER_LEN + usize::from(mtu) {
+        return total_len;
+    }
+    Cut::plan(head, total_len, mtu).map_or(total_len, |cut| total_len + (cut.segments() - 1) * cut.header_len())
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use sluice_xsk::Port;
 
 use crate::between::{ArrayQueue, AtomicBool, Bell, Ordering, fence};
 use crate::counters::PortCounters;
+use crate::limits::Limits;
 
 /// One command. Each carries the sender of its answer, which has room for it: answering does not block.
 pub(crate) enum Command {
     /// Own this port from now on.
-    Add { id: PortId, port: Box<Port>, counters: Arc<PortCounters>, done: SyncSender<()> },
+    Add { id: PortId, port: Box<Port>, limits: Limits, counters: Arc<PortCounters>, done: SyncSender<()> },
     /// Give this port up; `None` if it is not owned.
     Remove { id: PortId, done: SyncSender<Option<Box<Port>>> },
     /// Give all ports up and end.

@@ -97,6 +97,10 @@ block! {
         no_frame,
         /// Frames on the port's rings.
         frames_held,
+        /// Packets dropped because its pod receives more than it may.
+        bandwidth_ingress,
+        /// Packets dropped because its pod sends more than it may.
+        bandwidth_egress,
         /// Kernel: packets dropped before the rx ring for other reasons than a full ring.
         kernel_rx_dropped,
         /// Kernel: packets dropped because the rx ring was full.

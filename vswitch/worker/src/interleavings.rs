@@ -22,6 +22,7 @@ use crate::command::{Command, Door};
 use crate::counters::WorkerCounters;
 use crate::handoff::{Handoff, Label, mesh, send};
 use crate::idle::Idle;
+use crate::limits::Limits;
 use crate::switch::run;
 use crate::wanted::Wanted;
 use crate::worker::{Parts, Worker};
@@ -99,7 +100,7 @@ impl Scene {
     fn add(&self) -> Kernel {
         let (port, kernel) = self.port();
         let (done, answer) = sync_channel(1);
-        self.tell(Command::Add { id: PORT, port, counters: Arc::default(), done });
+        self.tell(Command::Add { id: PORT, port, limits: Limits::default(), counters: Arc::default(), done });
         while answer.try_recv().is_err() {
             yield_now();
         }

@@ -23,6 +23,7 @@ mod idle;
 #[cfg(all(test, feature = "loom"))]
 mod interleavings;
 mod join;
+mod limits;
 #[cfg(feature = "loom")]
 mod modelled;
 mod parked;
@@ -37,6 +38,7 @@ mod worker;
 
 pub use counters::{PortSnapshot, WorkerSnapshot};
 pub use idle::IdlePolicy;
+pub use limits::Limits;
 pub use switch::{Switch, SwitchConfig, SwitchError, now};
 pub use wanted::Wanted;
 pub use worker::{Turn, Worker};

@@ -6,6 +6,7 @@ use sluice_tables::PortId;
 use sluice_xsk::Port;
 
 use crate::counters::{PortCounters, PortSnapshot};
+use crate::limits::{Buckets, Limits};
 
 /// Nanoseconds between two looks at the kernel's statistics of a port.
 const KERNEL_STATISTICS: u64 = 1_000_000_000;
@@ -24,10 +25,11 @@ pub(crate) struct Owned {
     pub(crate) snapshot: PortSnapshot,
     pub(crate) counters: Arc<PortCounters>,
     pub(crate) statistics_due: Time,
+    pub(crate) buckets: Option<Box<Buckets>>,
 }
 
 impl Owned {
-    pub(crate) fn new(id: PortId, port: Port, counters: Arc<PortCounters>) -> Owned {
+    pub(crate) fn new(id: PortId, port: Port, counters: Arc<PortCounters>, limits: Limits) -> Owned {
         Owned {
             id,
             port,
@@ -37,7 +39,12 @@ impl Owned {
             snapshot: PortSnapshot::default(),
             counters,
             statistics_due: Time(0),
+            buckets: Buckets::of(limits),
         }
+    }
+
+    fn limits_ingress(&self) -> bool {
+        self.buckets.as_ref().is_some_and(|buckets| buckets.ingress.is_some())
     }
 
     pub(crate) fn look_at_kernel(&mut self, now: Time) {
@@ -50,15 +57,32 @@ impl Owned {
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     pub(crate) owned: Vec<Owned>,
-    /// Position + 1 by port id; 0 for a port of another worker.
+    /// Position + 1 by port id; 0 for a port of another worker. With [`LIMITED`] for one that takes no packet unasked.
     position: Vec<u32>,
 }
 
+/// Beyond any position, so that whoever looks for an open port does not have to ask.
+const LIMITED: u32 = 1 << 31;
+
 impl Ports {
+    /// Where in `owned` a port is that any packet may leave by.
     #[inline]
-    pub(crate) fn get_mut(&mut self, id: PortId) -> Option<&mut Owned> {
+    pub(crate) fn open(&self, id: PortId) -> Option<usize> {
         let position = *self.position.get(usize::from(id.0))?;
-        self.owned.get_mut((position as usize).checked_sub(1)?)
+        (position as usize).checked_sub(1).filter(|at| *at < self.owned.len())
+    }
+
+    /// Where in `owned` a port is that limits what its pod receives.
+    #[inline]
+    pub(crate) fn limited(&self, id: PortId) -> Option<usize> {
+        let position = *self.position.get(usize::from(id.0))?;
+        (position & LIMITED != 0).then_some(((position & !LIMITED) as usize).wrapping_sub(1))
+    }
+
+    /// Whether a port is one of these.
+    #[inline]
+    pub(crate) fn has(&self, id: PortId) -> bool {
+        self.position.get(usize::from(id.0)).is_some_and(|position| *position != 0)
     }
 
     pub(crate) fn add(&mut self, owned: Owned) {
@@ -78,7 +102,8 @@ impl Ports {
         self.position.clear();
         self.position.resize(longest, 0);
         for (at, owned) in self.owned.iter().enumerate() {
-            self.position[usize::from(owned.id.0)] = (at + 1) as u32;
+            let limited = if owned.limits_ingress() { LIMITED } else { 0 };
+            self.position[usize::from(owned.id.0)] = (at + 1) as u32 | limited;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::command::{Command, Door};
 use crate::counters::{PortCounters, PortSnapshot, WorkerCounters, WorkerSnapshot};
 use crate::handoff::{Handoff, mesh};
 use crate::idle::{Idle, IdlePolicy, Next};
+use crate::limits::Limits;
 use crate::wanted::Wanted;
 use crate::worker::{Parts, Worker};
 
@@ -79,6 +80,14 @@ pub enum SwitchError {
     NotAttached(PortId),
 }
 
+/// A port as the control side knows it.
+#[derive(Debug)]
+struct Attached {
+    worker: WorkerId,
+    limits: Limits,
+    counters: Arc<PortCounters>,
+}
+
 /// All workers. Dropping it stops them.
 #[derive(Debug)]
 pub struct Switch {
@@ -86,7 +95,7 @@ pub struct Switch {
     cores: Vec<usize>,
     doors: Arc<[Door]>,
     counters: Vec<Arc<WorkerCounters>>,
-    ports: Mutex<HashMap<PortId, (WorkerId, Arc<PortCounters>)>>,
+    ports: Mutex<HashMap<PortId, Attached>>,
     threads: Vec<JoinHandle<Handoff>>,
     wanted: Arc<Wanted>,
 }
@@ -148,6 +157,11 @@ impl Switch {
 
     /// Has the port polled by its worker; returns once it is. On an error the port is closed, at once or by its worker.
     pub fn add_port(&self, id: PortId, port: Port) -> Result<WorkerId, SwitchError> {
+        self.add_limited_port(id, port, Limits::default())
+    }
+
+    /// The same for a port whose pod may receive or send only so much, as long as the port is there.
+    pub fn add_limited_port(&self, id: PortId, port: Port, limits: Limits) -> Result<WorkerId, SwitchError> {
         if !port.is_on(&self.umem) {
             return Err(SwitchError::OtherMemory(id));
         }
@@ -155,10 +169,10 @@ impl Switch {
         let counters = Arc::new(PortCounters::default());
         match self.ports().entry(id) {
             Entry::Occupied(_) => return Err(SwitchError::Attached(id)),
-            Entry::Vacant(place) => place.insert((worker, counters.clone())),
+            Entry::Vacant(place) => place.insert(Attached { worker, limits, counters: counters.clone() }),
         };
         let (done, answer) = sync_channel(1);
-        let told = self.tell(worker, Command::Add { id, port: Box::new(port), counters, done }, &answer);
+        let told = self.tell(worker, Command::Add { id, port: Box::new(port), limits, counters, done }, &answer);
         if told.is_err() {
             // The worker may get to the command yet, even between the end of our patience and here: then this follows it.
             let (done, _) = sync_channel(1);
@@ -170,7 +184,7 @@ impl Switch {
 
     /// Takes the port from its worker, closes its socket and gives every frame back; returns how many came from the kernel.
     pub fn remove_port(&self, id: PortId) -> Result<usize, SwitchError> {
-        let worker = self.ports().get(&id).ok_or(SwitchError::NotAttached(id))?.0;
+        let worker = self.ports().get(&id).ok_or(SwitchError::NotAttached(id))?.worker;
         let (done, answer) = sync_channel(1);
         let port = self.tell(worker, Command::Remove { id, done }, &answer)?;
         self.ports().remove(&id);
@@ -196,13 +210,18 @@ impl Switch {
 
     /// Counters of one port; `None` if it is not attached.
     pub fn port_counters(&self, id: PortId) -> Option<PortSnapshot> {
-        Some(self.ports().get(&id)?.1.read())
+        Some(self.ports().get(&id)?.counters.read())
+    }
+
+    /// What a port's pod may receive and send; `None` if the port is not attached.
+    pub fn port_limits(&self, id: PortId) -> Option<Limits> {
+        Some(self.ports().get(&id)?.limits)
     }
 
     /// Counters of every port, by id.
     pub fn ports_counters(&self) -> Vec<(PortId, PortSnapshot)> {
         let mut all: Vec<(PortId, PortSnapshot)> =
-            self.ports().iter().map(|(id, (_, counters))| (*id, counters.read())).collect();
+            self.ports().iter().map(|(id, attached)| (*id, attached.counters.read())).collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }
@@ -252,7 +271,7 @@ impl Switch {
         answer.recv_timeout(left).map_err(|_| SwitchError::Silent { worker, what })
     }
 
-    fn ports(&self) -> std::sync::MutexGuard<'_, HashMap<PortId, (WorkerId, Arc<PortCounters>)>> {
+    fn ports(&self) -> std::sync::MutexGuard<'_, HashMap<PortId, Attached>> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,6 @@
 //! From verdicts to tx rings.
 use arrayvec::ArrayVec;
-use sluice_path::{Checksum, Counts, CutTo, DropReason, Packet, Verdict};
+use sluice_path::{Checksum, Counts, CutTo, DropReason, Packet, Time, Verdict, wire_len};
 use sluice_tables::{PortId, PortKind, Tables, WorkerId};
 use sluice_xsk::{Burst, Partial, Pool, Refused, Segment, Umem};
 
@@ -62,6 +62,7 @@ pub(crate) struct Out<'a> {
     pub(crate) looped: &'a mut LoopSnapshot,
     /// Whether TCP segments of a burst are joined.
     pub(crate) join: bool,
+    pub(crate) now: Time,
     /// Workers that were given packets in this turn, as bits.
     pub(crate) to_wake: &'a mut u64,
 }
@@ -181,15 +182,41 @@ impl Out<'_> {
 
     #[inline]
     fn send_packet(&mut self, leaving: Leaving, tables: &Tables) {
+        match self.ports.open(leaving.port) {
+            Some(at) => self.send_by(at, leaving, tables),
+            None => self.send_apart(leaving, tables),
+        }
+    }
+
+    fn send_apart(&mut self, leaving: Leaving, tables: &Tables) {
+        match self.ports.limited(leaving.port) {
+            Some(at) => self.send_within_limit(at, leaving, tables),
+            None => self.hand_over(leaving, tables),
+        }
+    }
+
+    /// Drops what the port's pod would receive beyond its limit.
+    #[cold]
+    fn send_within_limit(&mut self, at: usize, leaving: Leaving, tables: &Tables) {
+        let len = leaving.chain.iter().map(|segment| usize::from(segment.len)).sum();
+        let mtu = tables.port(leaving.port).map_or(u16::MAX, |port| port.path_mtu);
+        let len = leaving.chain.first().map_or(len, |head| wire_len(self.umem.bytes(head), len, mtu));
+        let port = &mut self.ports.owned[at];
+        let bucket = port.buckets.as_mut().and_then(|buckets| buckets.ingress.as_mut());
+        if bucket.is_none_or(|bucket| bucket.admits(self.now, len)) {
+            return self.send_by(at, leaving, tables);
+        }
+        port.snapshot.bandwidth_ingress += u64::from(leaving.packets);
+        port.touched = true;
+        self.give_back(leaving.chain.into_iter(), leaving.packets, DropReason::BandwidthIngress);
+    }
+
+    /// Puts a packet on the ring of one of this worker's ports.
+    #[inline]
+    fn send_by(&mut self, at: usize, leaving: Leaving, tables: &Tables) {
         let Leaving { port: id, chain: mut packet, checksum, packets } = leaving;
-        let mut partial = match checksum {
-            Checksum::Complete => None,
-            Checksum::Partial { start, offset } => Some(Partial { start, offset }),
-        };
-        let Some(port) = self.ports.get_mut(id) else {
-            self.hand_over(packet, id, partial, packets, tables);
-            return;
-        };
+        let mut partial = partial(checksum);
+        let port = &mut self.ports.owned[at];
         if !port.port.accepts(&packet) {
             self.give_back(packet.into_iter(), packets, DropReason::ChainRefused);
             return;
@@ -220,7 +247,8 @@ impl Out<'_> {
         }
     }
 
-    fn hand_over(&mut self, packet: Chain, id: PortId, partial: Option<Partial>, packets: u16, tables: &Tables) {
+    fn hand_over(&mut self, leaving: Leaving, tables: &Tables) {
+        let Leaving { port: id, chain: packet, checksum, packets } = leaving;
         let owner = tables.port(id).map(|port| port.worker).filter(|worker| *worker != self.own);
         let ring = owner.and_then(|worker| self.handoff.to.get_mut(usize::from(worker.0)));
         let (Some(worker), Some(Some(ring))) = (owner, ring) else {
@@ -229,7 +257,7 @@ impl Out<'_> {
         };
         let count = packet.len();
         let mut packet = packet.into_iter();
-        if handoff::send(ring, packet.by_ref(), count, Label { port: id, partial, packets }) {
+        if handoff::send(ring, packet.by_ref(), count, Label { port: id, partial: partial(checksum), packets }) {
             self.looped.handed_over += 1;
             *self.to_wake |= 1 << (worker.0 & 63);
         } else {
@@ -247,7 +275,7 @@ impl Out<'_> {
                 let rest = (0..following).map_while(|_| self.handoff.from[from].pop().ok()).map(|item| item.segment);
                 let chain: Chain = std::iter::once(first.segment).chain(rest).collect();
                 taken += 1;
-                if self.ports.get_mut(port).is_some() {
+                if self.ports.has(port) {
                     let checksum = match partial {
                         None => Checksum::Complete,
                         Some(Partial { start, offset }) => Checksum::Partial { start, offset },
@@ -264,6 +292,13 @@ impl Out<'_> {
     fn give_back(&mut self, packet: impl Iterator<Item = Segment>, packets: u16, reason: DropReason) {
         packet.for_each(|s| self.pool.give_segment(s));
         self.counts.drops[reason.index()] += u64::from(packets);
+    }
+}
+
+fn partial(checksum: Checksum) -> Option<Partial> {
+    match checksum {
+        Checksum::Complete => None,
+        Checksum::Partial { start, offset } => Some(Partial { start, offset }),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::between::sleep;
 use crate::command::{Command, Door};
 use crate::counters::{LoopSnapshot, PortCounters, WorkerCounters};
 use crate::handoff::Handoff;
+use crate::limits::{Limits, thin_out};
 use crate::parked::Parked;
 use crate::pauses::Pauses;
 use crate::ports::{Owned, Ports};
@@ -181,12 +182,17 @@ impl Worker {
 
     /// Owns a port from now on.
     pub fn add(&mut self, id: PortId, port: Port) {
-        self.add_counted(id, port, Arc::new(PortCounters::default()));
+        self.add_limited(id, port, Limits::default());
     }
 
-    fn add_counted(&mut self, id: PortId, mut port: Port, counters: Arc<PortCounters>) {
+    /// Owns a port from now on whose pod may receive or send only so much.
+    pub fn add_limited(&mut self, id: PortId, port: Port, limits: Limits) {
+        self.add_counted(id, port, limits, Arc::new(PortCounters::default()));
+    }
+
+    fn add_counted(&mut self, id: PortId, mut port: Port, limits: Limits, counters: Arc<PortCounters>) {
         port.refill(&mut self.pool);
-        self.ports.add(Owned::new(id, port, counters));
+        self.ports.add(Owned::new(id, port, counters, limits));
     }
 
     /// Gives a port up, with its frames still on its rings: [`Port::close`] gives those back.
@@ -208,7 +214,7 @@ impl Worker {
             turn.worked |= self.receive(at, now, &mut to_wake);
         }
         if !self.handoff.from.is_empty() {
-            turn.worked |= self.take_over(&mut to_wake);
+            turn.worked |= self.take_over(now, &mut to_wake);
         }
         if now.since(self.ran) >= QUIET {
             turn.worked |= self.tell_time(now, &mut to_wake);
@@ -256,9 +262,24 @@ impl Worker {
             return refused;
         }
         let id = owned.id;
+        if owned.buckets.is_some() {
+            self.limit_egress(at, now);
+        }
         self.run(now, to_wake, |_| id);
         self.run_released(now, to_wake);
         true
+    }
+
+    /// Drops what the port's pod has sent beyond its limit. The path may be left without a packet.
+    #[cold]
+    fn limit_egress(&mut self, at: usize, now: Time) {
+        let Some(owned) = self.ports.owned.get_mut(at) else { return };
+        let Some(bucket) = owned.buckets.as_mut().and_then(|buckets| buckets.egress.as_mut()) else { return };
+        let port = self.reader.current().port(owned.id);
+        let mtu = port.map_or(u16::MAX, |port| port.path_mtu);
+        let dropped = thin_out(&mut self.burst, bucket, &self.umem, &mut self.pool, mtu, now);
+        self.counts.drops[DropReason::BandwidthEgress.index()] += dropped;
+        owned.snapshot.bandwidth_egress += dropped;
     }
 
     /// The path over the burst, and what comes of it. `came_from` tells a packet's port.
@@ -268,7 +289,7 @@ impl Worker {
         let tables = self.reader.current();
         let outcomes = decide(&self.umem, &mut self.path, &mut self.counts, &mut self.burst, tables, &came_from, now);
         self.tell_wanted();
-        let (mut out, burst, tables) = self.way_out(to_wake);
+        let (mut out, burst, tables) = self.way_out(now, to_wake);
         out.send(burst, &outcomes, tables, came_from);
     }
 
@@ -336,8 +357,8 @@ impl Worker {
         }
     }
 
-    fn take_over(&mut self, to_wake: &mut u64) -> bool {
-        let (mut out, _, tables) = self.way_out(to_wake);
+    fn take_over(&mut self, now: Time, to_wake: &mut u64) -> bool {
+        let (mut out, _, tables) = self.way_out(now, to_wake);
         let taken = out.take_over(tables);
         self.looped.taken_over += taken;
         taken > 0
@@ -345,7 +366,7 @@ impl Worker {
 
     /// What a packet can meet on its way out, the burst, and the tables.
     #[inline]
-    fn way_out<'a>(&'a mut self, to_wake: &'a mut u64) -> (Out<'a>, &'a mut Burst, &'a Tables) {
+    fn way_out<'a>(&'a mut self, now: Time, to_wake: &'a mut u64) -> (Out<'a>, &'a mut Burst, &'a Tables) {
         let out = Out {
             own: self.id,
             umem: &self.umem,
@@ -356,6 +377,7 @@ impl Worker {
             counts: &mut self.counts,
             looped: &mut self.looped,
             join: self.join,
+            now,
             to_wake,
         };
         (out, &mut self.burst, self.reader.current())
@@ -380,8 +402,8 @@ impl Worker {
             // Who asked may have given up waiting: then its end of the answer is gone, and a port given up is closed here,
             // which blocks. Only a worker that was stuck for seconds comes to this.
             match command {
-                Command::Add { id, port, counters, done } => {
-                    self.add_counted(id, *port, counters);
+                Command::Add { id, port, limits, counters, done } => {
+                    self.add_counted(id, *port, limits, counters);
                     if done.try_send(()).is_err() {
                         drop(self.remove(id));
                     }

@@ -6,11 +6,13 @@ use sluice_packets::{Ethernet, Ip, Segment};
 use sluice_path::{DropReason, PathConfig, Shared, Time};
 use sluice_tables::{GATEWAY_IPV4, GATEWAY_MAC, Port, PortId, PortKind, Publisher, TablesBuilder, WorkerId};
 use sluice_wire::{MacAddr, checksum};
-use sluice_worker::{Worker, mesh};
+use sluice_worker::{Limits, Worker, mesh};
 use sluice_xsk::pair::{Kernel, Sent, pair};
 use sluice_xsk::ring::{CONTINUED, Descriptor};
 use sluice_xsk::{Features, HugePages, Umem, UmemConfig};
 
+#[path = "turn/bandwidth.rs"]
+mod bandwidth;
 #[path = "turn/cut.rs"]
 mod cut;
 #[path = "turn/joined.rs"]
@@ -48,6 +50,11 @@ struct Bench {
 impl Bench {
     /// Ports A and B, on as many workers, both with `features`.
     fn new(workers: u8, features: Features) -> Bench {
+        Bench::limited(workers, features, [Limits::default(); 2])
+    }
+
+    /// The same with limits of A and of B.
+    fn limited(workers: u8, features: Features, limits: [Limits; 2]) -> Bench {
         let umem = Umem::new(UmemConfig { frames: FRAMES, huge_pages: HugePages::Off }).unwrap();
         let publisher = Publisher::new(tables(workers, &[A, B], 1));
         let shared: Arc<Shared> = Arc::default();
@@ -60,9 +67,9 @@ impl Bench {
             })
             .collect();
         let (port, a) = pair(&umem, 512, features).unwrap();
-        workers[0].add(A, port);
+        workers[0].add_limited(A, port, limits[0]);
         let (port, b) = pair(&umem, 512, features).unwrap();
-        workers.last_mut().unwrap().add(B, port);
+        workers.last_mut().unwrap().add_limited(B, port, limits[1]);
         Bench { umem, publisher, workers, a, b, now: 0 }
     }
 

@@ -5,7 +5,7 @@ use sluice_tables::{Encapsulation, Peer, Port, PortId, PortKind, Tunnel, WorkerI
 use sluice_wire::parse::parse;
 use sluice_wire::{MacAddr, ipv4, tcp};
 
-use super::{Cut, CutTo, MIN_MSS};
+use super::{Cut, CutTo, MIN_MSS, wire_len};
 use crate::sound::{complete, is_sound, state};
 use crate::{Checksum, Packet, decapsulate, encapsulate};
 
@@ -240,5 +240,21 @@ fn headers_that_no_tunnel_wrote_are_not_written_over() {
         let to = CutTo { mtu: 1500, mss: 0, inner: before as u16 };
         let cut = Cut::plan(&packet, packet.len(), to).expect("TCP");
         assert_eq!(cut.write_header(0, &packet, &mut vec![0; cut.header_len()]), None, "{before}");
+    }
+}
+
+#[test]
+fn a_super_frame_counts_on_a_wire_as_the_segments_that_would_be_there() {
+    for ip in [samples::v4(), samples::v6()] {
+        for (len, options) in [(10, &[][..]), (1440, &[]), (1500, &[1; 12]), (20_000, &[1; 12]), (64_000, &[])] {
+            let packet = super_frame(&ip, len, options);
+            let segments = cut(&packet, 1500.into());
+            let bytes: usize = segments.iter().map(Vec::len).sum();
+            assert_eq!(wire_len(&packet, packet.len(), 1500), bytes, "{len}");
+        }
+        let datagram = ip.udp(1, 2, &[0; 100]);
+        assert_eq!(wire_len(&datagram, datagram.len(), 1500), datagram.len());
+        let headers_elsewhere = &datagram[..20];
+        assert_eq!(wire_len(headers_elsewhere, 9000, 1500), 9000, "what cannot be read counts as it is");
     }
 }

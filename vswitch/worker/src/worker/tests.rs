@@ -45,7 +45,7 @@ impl Bench {
     fn tell_add(&self) -> (Kernel, Receiver<()>) {
         let (port, kernel) = self.port();
         let (done, answer) = sync_channel(1);
-        self.tell(Command::Add { id: A, port, counters: Arc::default(), done });
+        self.tell(Command::Add { id: A, port, limits: Limits::default(), counters: Arc::default(), done });
         (kernel, answer)
     }
 
