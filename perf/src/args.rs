@@ -26,6 +26,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Bring up pods on one node, then on two, measure between them, print, take everything down. Under three minutes.
     Demo(DemoArgs),
+    /// The scenarios and peers that there are.
+    List(ListArgs),
     /// Interleaved trials of direct cable, kernel bridge and switch: TCP, ping-pong, UDP; medians and spread.
     Foundation(FoundationArgs),
     /// What pods cost that are attached and silent: memory and processor time, per pod.
@@ -52,7 +54,7 @@ pub(crate) struct PodArgs {
 }
 
 /// The lab to measure in.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LabArgs {
     /// A setting of the agent, such as superFrames=off.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -66,6 +68,16 @@ pub(crate) struct LabArgs {
     /// Also write the results to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Directory of scenario files, instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scenarios: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -16,15 +16,22 @@ mod args;
 mod control;
 mod datapath;
 mod demo;
+mod devices;
 mod foundation;
 mod generators;
 mod idle_cost;
+mod list;
 mod load;
 mod machine;
 mod measure;
 mod metrics;
+mod nearest;
 mod peers;
 mod report;
+#[allow(dead_code)]
+mod run;
+#[allow(dead_code)]
+mod scenario;
 mod series;
 mod session;
 mod stats;
@@ -47,6 +54,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         Command::Worker(args) => generators::run(args.core, args.role),
         Command::Demo(args) => stop_on_signals().and_then(|stop| demo::run(&args, &stop)),
+        Command::List(args) => list::run(&args),
         Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
         Command::Datapath(args) => datapath::run(&args),
         Command::Control(args) => control::run(&args),

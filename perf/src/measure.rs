@@ -22,6 +22,17 @@ const SLACK: Duration = Duration::from_secs(10);
 /// Pings before a path that is just made must answer.
 const REACH_PINGS: u32 = 5;
 
+/// Bytes of the smallest frame.
+const SMALLEST_FRAME: u32 = 64;
+
+/// Bytes of a UDP packet's frame that are not its payload: Ethernet 14, IP, UDP 8, check sequence 4.
+fn headers(family: Family) -> u32 {
+    match family {
+        Family::V4 => 14 + 20 + 8 + 4,
+        Family::V6 => 14 + 40 + 8 + 4,
+    }
+}
+
 /// How measures are made: on which core, until when.
 #[derive(Debug, Clone)]
 pub(crate) struct Bench {
@@ -29,6 +40,33 @@ pub(crate) struct Bench {
     pub(crate) core: usize,
     /// Raised to give up.
     pub(crate) stop: Stop,
+}
+
+/// From the client of a path to its server.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way<'p> {
+    pub(crate) path: &'p Path,
+    /// The IP version.
+    pub(crate) family: Family,
+    /// The Service that the client addresses, and the port that it leads to.
+    pub(crate) service: Option<(SocketAddr, u16)>,
+}
+
+impl<'p> Way<'p> {
+    /// To the server itself.
+    pub(crate) fn straight(path: &'p Path, family: Family) -> Self {
+        Self { path, family, service: None }
+    }
+
+    /// Where the server listens; 0 lets the kernel choose.
+    fn port(&self) -> u16 {
+        self.service.map_or(0, |(_, port)| port)
+    }
+
+    /// Where the client sends to, for a server that listens there.
+    fn target(&self, listening: SocketAddr) -> SocketAddr {
+        self.service.map_or(listening, |(frontend, _)| frontend)
+    }
 }
 
 /// One UDP run.
@@ -43,6 +81,8 @@ pub(crate) struct UdpRun {
     pub(crate) received: f64,
     /// Packets sent.
     pub(crate) sent_packets: u64,
+    /// Packets received.
+    pub(crate) received_packets: u64,
     /// Packets lost on the path.
     pub(crate) lost: u64,
     /// Packets that reached the pod and found the socket full.
@@ -58,6 +98,7 @@ impl UdpRun {
             offered: rate(sent.packets, sent.seconds),
             received: rate(received.packets, received.seconds),
             sent_packets: sent.packets,
+            received_packets: received.packets,
             lost: missing.saturating_sub(received.socket_drops),
             socket_drops: received.socket_drops.min(missing),
         }
@@ -82,21 +123,28 @@ impl UdpRun {
 impl Bench {
     /// One TCP flow from client to server, as the server saw it.
     pub(crate) fn tcp(&self, path: &Path, family: Family, millis: u64) -> Result<Transfer> {
-        let mut sink = self.server(path, family, "tcp-sink")?;
-        let to = sink.ready()?.listening.to_string();
+        Ok(self.tcp_over(&Way::straight(path, family), millis)?.1)
+    }
+
+    /// One TCP flow, as both ends saw it: client, server.
+    pub(crate) fn tcp_over(&self, way: &Way<'_>, millis: u64) -> Result<(Transfer, Transfer)> {
+        let (mut sink, to) = self.server(way, "tcp-sink")?;
         let millis_text = millis.to_string();
-        let mut source = self.client(path, &["tcp-source", "--to", &to, "--millis", &millis_text])?;
+        let mut source = self.client(way.path, &["tcp-source", "--to", &to, "--millis", &millis_text])?;
         let bound = Duration::from_millis(millis) + SLACK;
-        source.answer::<Transfer>(bound)?;
-        sink.answer(bound)
+        Ok((source.answer(bound)?, sink.answer(bound)?))
     }
 
     /// Half round trips of 64 bytes over TCP.
     pub(crate) fn latency(&self, path: &Path, family: Family, millis: u64) -> Result<Latency> {
-        let mut echo = self.server(path, family, "echo")?;
-        let to = echo.ready()?.listening.to_string();
+        self.latency_over(&Way::straight(path, family), millis)
+    }
+
+    /// The same, over a Service too.
+    pub(crate) fn latency_over(&self, way: &Way<'_>, millis: u64) -> Result<Latency> {
+        let (mut echo, to) = self.server(way, "echo")?;
         let millis_text = millis.to_string();
-        let mut client = self.client(path, &["pingpong", "--to", &to, "--millis", &millis_text])?;
+        let mut client = self.client(way.path, &["pingpong", "--to", &to, "--millis", &millis_text])?;
         let bound = Duration::from_millis(millis) + SLACK;
         let latency = client.answer(bound)?;
         echo.answer::<Echoed>(bound)?;
@@ -105,12 +153,17 @@ impl Bench {
 
     /// The smallest UDP packets over IPv4 at `rate` a second; 0 for as many as the sender can.
     pub(crate) fn udp(&self, path: &Path, rate: u64, millis: u64) -> Result<UdpRun> {
-        let mut sink = self.server(path, Family::V4, "udp-sink")?;
-        let to = sink.ready()?.listening.to_string();
+        self.udp_over(&Way::straight(path, Family::V4), rate, SMALLEST_FRAME, millis)
+    }
+
+    /// UDP packets that make frames of `size` bytes, check sequence included; a family's smallest where they would be smaller.
+    pub(crate) fn udp_over(&self, way: &Way<'_>, rate: u64, size: u32, millis: u64) -> Result<UdpRun> {
+        let (mut sink, to) = self.server(way, "udp-sink")?;
+        let payload = size.saturating_sub(headers(way.family)).to_string();
         let (rate_text, millis_text) = (rate.to_string(), millis.to_string());
-        let role = ["udp-source", "--to", &to, "--rate", &rate_text, "--millis", &millis_text];
+        let role = ["udp-source", "--to", &to, "--rate", &rate_text, "--millis", &millis_text, "--payload", &payload];
         let bound = Duration::from_millis(millis) + SLACK;
-        let sent: Sent = self.client(path, &role)?.answer(bound)?;
+        let sent: Sent = self.client(way.path, &role)?.answer(bound)?;
         sink.no_more();
         let received: Received = sink.answer(bound)?;
         Ok(UdpRun::of(rate, &sent, &received))
@@ -157,9 +210,22 @@ impl Bench {
         Ok(())
     }
 
-    fn server(&self, path: &Path, family: Family, role: &str) -> Result<Worker> {
-        let listen = path.server_address(family).to_string();
-        Worker::spawn(&path.server, path.cores.server, &[role, "--listen", &listen], &self.stop)
+    /// A server on a way that answers each connection, and where to call it.
+    pub(crate) fn answer_over(&self, way: &Way<'_>) -> Result<(Worker, SocketAddr)> {
+        let (listen, port) = (way.path.server_address(way.family).to_string(), way.port().to_string());
+        let role = ["answer", "--name", "server", "--port", &port, "--listen", &listen];
+        let mut server = Worker::spawn(&way.path.server, way.path.cores.server, &role, &self.stop)?;
+        let to = way.target(server.ready()?.listening);
+        Ok((server, to))
+    }
+
+    /// A server that listens, and where the client finds it.
+    fn server(&self, way: &Way<'_>, role: &str) -> Result<(Worker, String)> {
+        let (listen, port) = (way.path.server_address(way.family).to_string(), way.port().to_string());
+        let role = [role, "--listen", &listen, "--port", &port];
+        let mut server = Worker::spawn(&way.path.server, way.path.cores.server, &role, &self.stop)?;
+        let to = way.target(server.ready()?.listening).to_string();
+        Ok((server, to))
     }
 
     fn client(&self, path: &Path, role: &[&str]) -> Result<Worker> {

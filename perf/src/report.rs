@@ -33,6 +33,20 @@ pub(crate) fn wide_table(heading: &str, columns: Vec<&str>, rows: impl IntoItera
     println!("\n{heading}\n{table}");
 }
 
+/// Prints a heading and a table of text below it.
+pub(crate) fn text_table<const N: usize>(
+    heading: &str,
+    columns: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(columns.to_vec());
+    for row in rows {
+        table.add_row(row.to_vec());
+    }
+    println!("\n{heading}\n{table}");
+}
+
 /// Prints what became of pings.
 pub(crate) fn pings(heading: &str, results: &[(String, Pinged)]) {
     let rows = results.iter().map(|(what, Pinged { sent, answered, p50, max })| {

@@ -27,6 +27,11 @@ impl Session {
         Ok(Self { name: name.clone() })
     }
 
+    /// What the names of all that is made here begin with.
+    pub(crate) fn name(&self) -> &LabName {
+        &self.name
+    }
+
     /// Brings the lab up, or to what its manifests say now, and tells what it consists of.
     pub(crate) fn raise_lab(&self, manifests: &Path, args: &LabArgs, machine: &Machine, stop: &Stop) -> Result<Record> {
         self.raise(manifests, args, machine, stop, None)

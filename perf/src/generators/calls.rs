@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -63,6 +63,9 @@ pub(crate) struct Calls {
     pub(crate) refused: u32,
     /// Those that nobody said anything to.
     pub(crate) silent: u32,
+    /// Microseconds that all of them took together.
+    #[serde(default)]
+    pub(crate) micros: u64,
 }
 
 impl Calls {
@@ -110,6 +113,7 @@ pub(crate) fn answer(args: &AnswerArgs) -> Result<Answered> {
 pub(crate) fn call(args: &CallArgs) -> Result<Calls> {
     let patience = Duration::from_millis(args.patience);
     let mut calls = Calls { asked: args.count, ..Calls::default() };
+    let start = Instant::now();
     for _ in 0..args.count {
         match TcpStream::connect_timeout(&args.to, patience) {
             Ok(mut stream) => {
@@ -123,6 +127,7 @@ pub(crate) fn call(args: &CallArgs) -> Result<Calls> {
             Err(error) => return Err(error).with_context(|| format!("cannot connect to {}", args.to)),
         }
     }
+    calls.micros = start.elapsed().as_micros() as u64;
     Ok(calls)
 }
 

@@ -46,9 +46,12 @@ pub(crate) enum Role {
 /// Where a server listens.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
-    /// Address to listen on; the kernel chooses the port.
+    /// Address to listen on.
     #[arg(long)]
     pub(crate) listen: IpAddr,
+    /// Port to listen on; the kernel chooses it where this is 0.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
 }
 
 /// A server's first line: where it can be reached.

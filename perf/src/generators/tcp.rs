@@ -85,7 +85,7 @@ pub(crate) fn connect(to: SocketAddr) -> Result<TcpStream> {
 /// Says where it listens and takes the first connection; gives up when the parent goes.
 pub(crate) fn accept_one(serve: &Serve) -> Result<TcpStream> {
     let listener =
-        TcpListener::bind((serve.listen, 0)).with_context(|| format!("cannot listen on {}", serve.listen))?;
+        TcpListener::bind((serve.listen, serve.port)).with_context(|| format!("cannot listen on {}", serve.listen))?;
     let gone = parent_gone();
     print(&Ready { listening: listener.local_addr()? })?;
     loop {

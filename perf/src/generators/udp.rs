@@ -112,7 +112,8 @@ fn send_batch(socket: &UdpSocket, payloads: &[Vec<u8>]) -> rustix::io::Result<us
 
 /// Counts packets until the parent closes our standard input and the line has gone quiet.
 pub(crate) fn sink(serve: &Serve) -> Result<Received> {
-    let socket = UdpSocket::bind((serve.listen, 0)).with_context(|| format!("cannot listen on {}", serve.listen))?;
+    let socket =
+        UdpSocket::bind((serve.listen, serve.port)).with_context(|| format!("cannot listen on {}", serve.listen))?;
     rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER)?;
     socket.set_read_timeout(Some(QUIET))?;
     let drops_before = socket_drops()?;

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sluice_host::{AddressSpec, LinkChange, LinkIndex, Netlink, Netns};
 
 use crate::args::PathKind;
@@ -45,7 +45,7 @@ impl Path {
 }
 
 /// An IP version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Family {
     V4,
@@ -62,7 +62,7 @@ impl fmt::Display for Family {
 }
 
 /// The cores that the ends of a path run on, and that of the switch where there is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cores {
     pub(crate) client: usize,
     pub(crate) server: usize,

@@ -1,0 +1,11 @@
+//! The measures: each starts generators at both ends and reads what they say.
+
+mod connect;
+mod pingpong;
+mod tcp;
+mod udp;
+
+pub(super) use connect::Connect;
+pub(super) use pingpong::PingPong;
+pub(super) use tcp::Tcp;
+pub(super) use udp::Udp;
