@@ -14,7 +14,7 @@ use sluice_tables::{PortId, Publisher, Tables, TablesError, Underlay, WorkerId};
 use sluice_worker::{IdlePolicy, PortSnapshot, Switch, SwitchConfig, SwitchError, Wanted, WorkerSnapshot};
 use sluice_xsk::features::Allowed;
 use sluice_xsk::umem::Census;
-use sluice_xsk::{BindConfig, BindError, CopyMode, Features, HugePages, Port, Umem, UmemConfig, UmemError};
+use sluice_xsk::{BindConfig, BindError, CopyMode, Features, FillShare, HugePages, Port, Umem, UmemConfig, UmemError};
 
 use crate::config::{Config, Idle, Need, RemovedEndpoints, Switchable, XdpMode};
 use crate::generations;
@@ -218,7 +218,8 @@ impl Dataplane {
     ) -> Result<(), DataplaneError> {
         let UplinkBinding { id, link, queue } = binding;
         let BindSettings { allowed, copy_mode, mode: _ } = self.bind;
-        let config = BindConfig { allowed, copy_mode, generic: true, ..BindConfig::new(link.0, queue) };
+        let fill_share = FillShare::Half;
+        let config = BindConfig { allowed, copy_mode, generic: true, fill_share, ..BindConfig::new(link.0, queue) };
         let port = Port::bind(&self.umem, config)?;
         let registered = match port.socket() {
             Some(socket) => register(socket).map_err(DataplaneError::from),

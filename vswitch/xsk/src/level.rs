@@ -13,6 +13,26 @@ const GROWTH: u32 = 4;
 /// Where memory is short: enough for one packet of the greatest length.
 const LEAST: u32 = 20;
 
+/// How many of all frames a port's fill ring may come to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FillShare {
+    /// A quarter: a port like many others.
+    #[default]
+    Quarter,
+    /// Half: a port that what comes for all the others comes by, so that the time for which its worker may be kept from
+    /// its core without a loss is twice as long.
+    Half,
+}
+
+impl FillShare {
+    fn of(self, frames: u32) -> u32 {
+        match self {
+            FillShare::Quarter => frames / 4,
+            FillShare::Half => frames / 2,
+        }
+    }
+}
+
 /// The number of frames that a port keeps on its fill ring. It starts low and is multiplied by [`GROWTH`] whenever the kernel
 /// is found to have used much of it, so that a quiet port binds little memory and a busy one is not starved.
 ///
@@ -26,10 +46,10 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    /// For a ring of `size` entries, when `left` of all `frames` are free. One port never holds more than a quarter of all.
-    pub(crate) fn new(size: u32, left: usize, frames: u32) -> Level {
+    /// For a ring of `size` entries, when `left` of all `frames` are free. The port never holds more than `share` of all.
+    pub(crate) fn new(size: u32, share: FillShare, left: usize, frames: u32) -> Level {
+        let most = size.min(share.of(frames));
         let share = u32::try_from(left / SHARE).unwrap_or(QUIET);
-        let most = size.min(frames / 4);
         Level { target: share.clamp(LEAST, QUIET).min(most), most }
     }
 
@@ -56,25 +76,29 @@ impl Level {
 
 #[cfg(test)]
 mod tests {
+    use super::FillShare::{Half, Quarter};
     use super::*;
 
     #[test]
     fn grows_when_drained_and_never_beyond_the_ring() {
-        let mut level = Level::new(1024, 8192, 8192);
+        let mut level = Level::new(1024, Quarter, 8192, 8192);
         level.adapt(false, 4096, 4096);
         assert_eq!(level.target(), QUIET);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         assert_eq!(level.target(), 1024);
-        assert_eq!(Level::new(64, 8192, 8192).target(), 64);
-        let mut level = Level::new(2048, 1024, 1024);
+        assert_eq!(Level::new(64, Quarter, 8192, 8192).target(), 64);
+        let mut level = Level::new(2048, Quarter, 1024, 1024);
         (0..9).for_each(|_| level.adapt(true, 1024, 1024));
         assert_eq!(level.target(), 256, "a quarter of all");
+        let mut level = Level::new(2048, Half, 1024, 1024);
+        (0..9).for_each(|_| level.adapt(true, 1024, 1024));
+        assert_eq!(level.target(), 512, "half of all");
     }
 
     #[test]
     fn a_new_port_takes_its_share_of_what_is_free() {
         for (left, target) in [(0, LEAST), (1280, 20), (2048, 32), (4096, 64), (8192, QUIET), (1 << 24, QUIET)] {
-            assert_eq!(Level::new(2048, left, 1 << 24).target(), target, "{left} free");
+            assert_eq!(Level::new(2048, Quarter, left, 1 << 24).target(), target, "{left} free");
         }
     }
 
@@ -82,14 +106,14 @@ mod tests {
     fn the_pods_that_a_kubelet_allows_fit_the_smallest_memory_worth_having() {
         let mut left = 4096;
         for _ in 0..=110 {
-            left -= Level::new(2048, left, 4096).target() as usize;
+            left -= Level::new(2048, Quarter, left, 4096).target() as usize;
         }
         assert!(left > 4096 / 8, "{left} frames for packets on their way");
     }
 
     #[test]
     fn grows_only_where_that_leaves_a_quarter_of_the_memory_free() {
-        let mut level = Level::new(2048, 8192, 8192);
+        let mut level = Level::new(2048, Quarter, 8192, 8192);
         level.adapt(true, 1024, 4096);
         assert_eq!(level.target(), QUIET);
         level.adapt(true, 1024 + 5, 4096);
@@ -100,7 +124,7 @@ mod tests {
 
     #[test]
     fn gives_way_where_memory_is_short_but_keeps_room_for_one_packet() {
-        let mut level = Level::new(2048, 8192, 8192);
+        let mut level = Level::new(2048, Quarter, 8192, 8192);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         level.adapt(true, 511, 4096);
         assert_eq!(level.target(), 1024);

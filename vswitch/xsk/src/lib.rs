@@ -64,6 +64,7 @@ mod words;
 
 pub use features::{Features, Toggle};
 pub use frame::{Burst, Frame, Packet, Segment};
+pub use level::FillShare;
 pub use offload::Partial;
 pub use pool::Pool;
 pub use port::{Port, Refused};

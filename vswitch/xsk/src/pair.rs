@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::features::Features;
+use crate::level::FillShare;
 use crate::port::{Port, Rings};
 use crate::ring::{CONTINUED, Consumer, Descriptor, Entry, Producer, TX_METADATA, Words};
 use crate::umem::{RingsId, Umem};
@@ -44,7 +45,8 @@ pub fn pair(umem: &Arc<Umem>, size: u32, features: Features) -> Option<(Port, Ke
     let (far_completion, completion) = ring::<u64>(size)?;
     let (far_rx, rx) = ring::<Descriptor>(size)?;
     let (tx, far_tx) = ring::<Descriptor>(size)?;
-    let port = Port::new(umem.clone(), rings, Rings { fill, completion, rx, tx }, None, false, features);
+    let port =
+        Port::new(umem.clone(), rings, Rings { fill, completion, rx, tx }, None, false, features, FillShare::default());
     let kernel = Kernel {
         umem: umem.clone(),
         rings,

@@ -7,7 +7,7 @@ use rustix::net::{SendFlags, send};
 
 use crate::features::Features;
 use crate::frame::{Burst, Packet, Segment};
-use crate::level::Level;
+use crate::level::{FillShare, Level};
 use crate::offload::Partial;
 use crate::pool::Pool;
 use crate::ring::{CONTINUED, Consumer, Descriptor, Producer, TX_METADATA};
@@ -66,8 +66,9 @@ impl Port {
         socket: Option<Arc<OwnedFd>>,
         anchor: bool,
         features: Features,
+        share: FillShare,
     ) -> Port {
-        let level = Level::new(rings.fill.size(), umem.in_depot(), umem.frames());
+        let level = Level::new(rings.fill.size(), share, umem.in_depot(), umem.frames());
         let Rings { fill, completion, rx, tx } = rings;
         Port {
             umem,

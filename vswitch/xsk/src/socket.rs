@@ -20,6 +20,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use thiserror::Error;
 
 use crate::features::{Allowed, Features, generic_multi_buffer};
+use crate::level::FillShare;
 use crate::mapping::Mapping;
 use crate::port::{Port, Rings};
 use crate::ring::{Consumer, Descriptor, Entry, Producer};
@@ -54,6 +55,8 @@ pub struct BindConfig {
     pub queue: u32,
     /// Entries in each ring; a power of two, 64 to 32768.
     pub ring_size: u32,
+    /// How many of the UMEM's frames its fill ring may come to hold.
+    pub fill_share: FillShare,
     /// Copy or zero-copy. Only the first socket on a UMEM (the anchor) chooses; the others follow it.
     pub copy_mode: CopyMode,
     /// The XDP program is attached in generic (SKB) mode, where packets of several frames need a newer kernel.
@@ -65,12 +68,13 @@ pub struct BindConfig {
 }
 
 impl BindConfig {
-    /// Copy mode, rings of 2048, everything allowed, patience of 2 s.
+    /// Copy mode, rings of 2048, a quarter of the frames, everything allowed, patience of 2 s.
     pub fn new(ifindex: u32, queue: u32) -> BindConfig {
         BindConfig {
             ifindex,
             queue,
             ring_size: 2048,
+            fill_share: FillShare::Quarter,
             copy_mode: CopyMode::Copy,
             generic: true,
             allowed: Allowed::default(),
@@ -281,7 +285,15 @@ fn finish(
         return Err(layout_error);
     };
     let rings_id = umem.new_rings().ok_or(BindError::TooMany)?;
-    Ok(Port::new(umem.clone(), rings_id, Rings { fill, completion, rx, tx }, Some(socket), anchor, features))
+    Ok(Port::new(
+        umem.clone(),
+        rings_id,
+        Rings { fill, completion, rx, tx },
+        Some(socket),
+        anchor,
+        features,
+        config.fill_share,
+    ))
 }
 
 fn map<T: Entry>(socket: &OwnedFd, config: BindConfig, offset: &XdpRingOffset, at: u64) -> Result<Backing, BindError> {
