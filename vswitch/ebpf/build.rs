@@ -5,19 +5,22 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-env-changed=CLANG");
     for name in ["port", "uplink", "detour"] {
-        compile(name);
+        compile(name, &format!("src/{name}.bpf.c"));
+    }
+    println!("cargo::rerun-if-changed=src/traffic/stamp.bpf.h");
+    for name in ["inject", "sink"] {
+        compile(name, &format!("src/traffic/{name}.bpf.c"));
     }
 }
 
-fn compile(name: &str) {
-    let source = format!("src/{name}.bpf.c");
+fn compile(name: &str, source: &str) {
     println!("cargo::rerun-if-changed={source}");
     let clang = std::env::var("CLANG").unwrap_or_else(|_| "clang".into());
     let out = Path::new(&std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join(format!("{name}.bpf.o"));
     // Debian keeps <asm/types.h> in a folder of the machine's triple, which clang does not search for the bpf target.
     let machine = format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH);
     let status = Command::new(&clang)
-        .args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3", "-I", &machine, "-c", &source, "-o"])
+        .args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3", "-I", &machine, "-c", source, "-o"])
         .arg(&out)
         .status();
     let problem = match status {

@@ -80,6 +80,19 @@ pub enum EbpfError {
         /// What the kernel said.
         source: Box<ProgramError>,
     },
+    /// What is to be injected cannot be.
+    #[error("packets cannot be injected like this: {0}")]
+    Injection(String),
+    /// The kernel did not run the program that injects packets.
+    #[error(
+        "injecting packets into device {device}: {source}; needs CAP_BPF and CAP_NET_ADMIN, and a kernel from 5.18 on"
+    )]
+    Inject {
+        /// The device.
+        device: u32,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
     /// A map of the program could not be read or written.
     #[error("the map {map}: {source}; needs CAP_BPF")]
     Map {

@@ -6,6 +6,8 @@
 //! | `uplink.bpf.c` ([`Uplink`]) | the node's uplink | what the tables claim; all else is the node's own |
 //! | `detour.bpf.c` ([`Detour`]) | the loopback device, the stack's end of the host port, the uplink | what the node's stack would keep, or send past the switch, though it is a Service's |
 //!
+//! Beside those, [`traffic`] makes and counts packets for measurements.
+//!
 //! Each is loaded once and attached to any number of devices. Where there is no socket the first two pass everything to the kernel.
 //!
 //! Attachments are BPF links: the kernel detaches the program when the process ends, however it ends.
@@ -17,6 +19,7 @@ mod counters;
 mod detour;
 mod error;
 mod program;
+pub mod traffic;
 mod uplink;
 
 pub use counters::UplinkCounters;
