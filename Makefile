@@ -12,7 +12,7 @@ PROGRAMS := -p sluiced -p sluice-cni -p sluice -p sluice-perf
 # Seconds the fuzz targets share in `make test`.
 FUZZ_SECONDS ?= 20
 
-.PHONY: help setup build lint test test-unit test-kernel test-fuzz test-speed test-e2e test-cluster demo clean-lab
+.PHONY: help setup build manifests lint test test-unit test-kernel test-fuzz test-speed test-e2e test-cluster demo clean-lab
 
 help: ## Lists the targets.
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -25,13 +25,18 @@ setup: ## Installs missing Debian packages (as root); says how to get Rust.
 build: setup ## Builds the programs with optimization.
 	cargo build --release $(PROGRAMS)
 
-lint: setup ## Formatting, clippy, boundaries between crates, wiring of the tests, licences.
+manifests: ## Renders deploy/manifests from the Helm chart. Needs Go.
+	@setup/chart
+	$(TARGET)/e2e/chart-render -values deploy/chart/checks/manifests.yaml -out deploy/manifests deploy/chart
+
+lint: setup ## Formatting, clippy, boundaries between crates, wiring of the tests, licences, the Helm chart.
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask deps
 	cargo xtask ci-wiring
 	@setup/lint-optional
+	@deploy/chart/check
 
 test: setup ## Everything but test-e2e: unit and property tests, tests on the real kernel, a bounded fuzz run, instruction counts. Needs root.
 	@setup/privileges make test
