@@ -118,6 +118,8 @@ fn remedy(errno: Errno) -> &'static str {
     match errno {
         Errno::BUSY => "; another AF_XDP socket holds the queue: stop the program that owns it",
         Errno::PERM | Errno::ACCESS => "; needs CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF: run as root or grant them",
+        // Of registering a UMEM alone (xdp_umem_account_pages in net/xdp/xdp_umem.c).
+        Errno::NOBUFS => "; its memory is more than this process may lock: grant CAP_IPC_LOCK or raise RLIMIT_MEMLOCK",
         Errno::AFNOSUPPORT => "; this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)",
         Errno::NODEV => "; no such device in this network namespace",
         Errno::OPNOTSUPP => "; the device cannot do it: set zeroCopy to off or auto",

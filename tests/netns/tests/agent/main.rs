@@ -13,8 +13,10 @@
 //! | `restarts` | agents that are away, killed, stopped, started twice |
 //! | `objects_kept` | starts without the place that the objects come from |
 //! | `pod_cidrs` | addresses that run out, come along and go |
+//! | `capabilities` | the least that the daemon is to be given, and what fails without each |
 //! | `settings` | configuration, objects that come late, reports |
 
+mod capabilities;
 mod node;
 mod objects_kept;
 mod outside;

@@ -75,8 +75,14 @@ impl Node {
 
     /// Starts the agent; its log is appended to the file `log`.
     pub(crate) fn spawn(&mut self, arguments: &[&str]) {
+        let command = self.agent_command(arguments);
+        self.spawn_command(command);
+    }
+
+    /// Starts what becomes the agent; its log is appended to the file `log`.
+    pub(crate) fn spawn_command(&mut self, mut command: Command) {
         let log = fs::File::options().append(true).create(true).open(self.path("log")).expect("writable");
-        let child = self.netns.spawn(self.agent_command(arguments).stderr(log)).expect("sluiced starts");
+        let child = self.netns.spawn(command.stderr(log)).expect("sluiced starts");
         assert!(self.agent.replace(child).is_none(), "an agent runs");
     }
 
@@ -98,8 +104,13 @@ impl Node {
 
     /// Sends the agent a signal and waits for its end.
     pub(crate) fn end(&mut self, signal: Signal) -> ExitStatus {
+        kill(Pid::from_raw(self.agent_pid().cast_signed()), signal).expect("our child");
+        self.await_end()
+    }
+
+    /// Waits until the agent has ended.
+    pub(crate) fn await_end(&mut self) -> ExitStatus {
         let mut agent = self.agent.take().expect("an agent runs");
-        kill(Pid::from_raw(agent.id().cast_signed()), signal).expect("our child");
         let ended = wait_for("the agent to end", || agent.try_wait().expect("our child"));
         ended.unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
