@@ -12,6 +12,30 @@ use crate::place::Place;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long silence has to last to be called that. The counters of drops are what shows it.
 const SILENCE: Duration = Duration::from_millis(250);
+/// For how long an answer is waited for at first where it is asked for again and again: while what it comes from is not there,
+/// most get none.
+const FIRST_TRY: Duration = Duration::from_millis(300);
+/// The longest such time.
+const LAST_TRY: Duration = Duration::from_secs(5);
+/// How often a datagram is sent that is to be answered. Beside one that is lost there are those of which the sender hears that
+/// they are too long for the way: of each of its fragments.
+const DATAGRAMS: usize = 4;
+
+/// How long each try may take of those that are made until one is answered: longer every time, for on a loaded machine no
+/// short one may ever do.
+struct Tries(Duration);
+
+impl Tries {
+    fn new() -> Self {
+        Self(FIRST_TRY)
+    }
+
+    fn next(&mut self) -> Duration {
+        let bound = self.0;
+        self.0 = LAST_TRY.min(2 * bound);
+        bound
+    }
+}
 
 /// Who answered a client, and as whom it saw the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,13 +123,15 @@ impl Place {
 
     /// Waits until somebody answers over TCP: objects take a moment to be in force.
     pub(crate) fn await_tcp(&self, to: SocketAddr) -> Answer {
+        let mut tries = Tries::new();
         wait_for(&format!("{} to be answered by {to}", self.name), || {
-            Some(self.connect_within(to, Duration::from_millis(300)).ok()?.answer)
+            Some(self.connect_within(to, tries.next()).ok()?.answer)
         })
         .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// How a TCP connection fails, which it must.
+    /// How a TCP connection fails, which it must. Only silence may be what is asked for: a refusal may be late, and is waited
+    /// for by [`Place::await_tcp_fails`].
     pub(crate) fn tcp_fails(&self, to: SocketAddr) -> Failed {
         match self.connect_within(to, SILENCE) {
             Ok(connection) => panic!("{} to {to}: {:?} answers", self.name, connection.answer),
@@ -113,13 +139,34 @@ impl Place {
         }
     }
 
-    /// Waits until TCP connections fail in this way. Silence is believed when it comes twice: an answer may be late once.
+    /// Whether nobody says anything to a TCP connection.
+    pub(crate) fn is_silent(&self, to: SocketAddr) -> bool {
+        self.connect_within(to, SILENCE).is_err_and(|error| Failed::of(&error) == Some(Failed::Silent))
+    }
+
+    /// Waits until TCP connections fail in this way. Silence is believed when it comes twice: an answer may be late once. Where
+    /// something is counted, `Cluster::await_silence` is surer.
     pub(crate) fn await_tcp_fails(&self, to: SocketAddr, how: Failed) {
-        let times = if how == Failed::Silent { 2 } else { 1 };
-        let fails = || self.connect_within(to, SILENCE).is_err_and(|error| Failed::of(&error) == Some(how));
-        let found =
-            wait_for(&format!("{} to find {to} {how:?}", self.name), || (0..times).all(|_| fails()).then_some(()));
+        let mut tries = Tries::new();
+        let fails = |bound| self.connect_within(to, bound).is_err_and(|error| Failed::of(&error) == Some(how));
+        let found = wait_for(&format!("{} to find {to} {how:?}", self.name), || {
+            let is_so = match how {
+                Failed::Silent => self.is_silent(to) && self.is_silent(to),
+                _ => fails(tries.next()),
+            };
+            is_so.then_some(())
+        });
         found.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Waits until datagrams are refused.
+    pub(crate) fn await_udp_refused(&self, to: SocketAddr) {
+        let mut tries = Tries::new();
+        let refused = wait_for(&format!("{} to have a datagram refused by {to}", self.name), || {
+            let error = ask(&self.udp_socket(to, 0), b"anyone?", tries.next()).err()?;
+            (Failed::of(&error) == Some(Failed::Refused)).then_some(())
+        });
+        refused.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// A UDP socket that speaks with one address only, from `port` (0 for any) of the address it has of that family.
@@ -137,23 +184,25 @@ impl Place {
         made.unwrap_or_else(|error| panic!("{} from {from} to {to}: {error}", self.name))
     }
 
-    /// Who answers a datagram of `length` bytes, whose content comes back whole. Repeated once: a datagram may be lost.
+    /// Who answers a datagram of `length` bytes, whose content comes back whole. Sent a few times: it may be lost.
     pub(crate) fn udp(&self, to: SocketAddr, length: usize) -> Answer {
         let socket = self.udp_socket(to, 0);
         let first = ask(&socket, &pattern(length), SILENCE);
-        let answer = first.or_else(|_| ask(&socket, &pattern(length), PATIENCE));
+        let answer =
+            (1..DATAGRAMS).fold(first, |answer, _| answer.or_else(|_| ask(&socket, &pattern(length), LAST_TRY)));
         answer.unwrap_or_else(|error| panic!("{} to {to}, {length} bytes: {error}", self.name))
     }
 
     /// Waits until somebody answers a datagram of `length` bytes.
     pub(crate) fn await_udp(&self, to: SocketAddr, length: usize) -> Answer {
+        let mut tries = Tries::new();
         let answer = wait_for(&format!("{} to have a datagram answered by {to}", self.name), || {
-            ask(&self.udp_socket(to, 0), &pattern(length), Duration::from_millis(300)).ok()
+            ask(&self.udp_socket(to, 0), &pattern(length), tries.next()).ok()
         });
         answer.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// How a datagram fails, which it must.
+    /// How a datagram fails, which it must. As with TCP, only silence may be what is asked for.
     pub(crate) fn udp_fails(&self, to: SocketAddr) -> Failed {
         match ask(&self.udp_socket(to, 0), b"anyone?", SILENCE) {
             Ok(answer) => panic!("{} to {to}: {answer:?} answers", self.name),

@@ -1,7 +1,7 @@
 //! A lab with two nodes for the time of a test.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -116,6 +116,24 @@ impl Cluster {
         self.status(node)["drops"][reason].as_u64().unwrap_or(0)
     }
 
+    /// Waits until a node's switch has dropped at least `count` packets for a reason: what a worker counts is told a moment after
+    /// the packet.
+    pub(crate) fn await_drops(&self, node: &str, reason: &str, count: u64) {
+        wait_for(&format!("{node} to have dropped {count} as {reason}"), || {
+            (self.drops(node, reason) >= count).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {}", self.status(node)["drops"]));
+    }
+
+    /// Waits until nobody answers over TCP, and a node drops for that reason what was asked.
+    pub(crate) fn await_silence(&self, from: &Place, to: SocketAddr, node: &str, reason: &str) {
+        wait_for(&format!("{} to hear nothing from {to}, by {reason} on {node}", from.name), || {
+            let before = self.drops(node, reason);
+            (from.is_silent(to) && self.drops(node, reason) > before).then_some(())
+        })
+        .unwrap_or_else(|error| panic!("{error}: {}", self.status(node)["drops"]));
+    }
+
     /// One counter of the workers' loops of a node, summed.
     pub(crate) fn looped(&self, node: &str, counter: &str) -> u64 {
         let status = self.status(node);
@@ -142,7 +160,7 @@ impl Cluster {
     fn await_peers(&self) {
         let (client, other) = (self.pod("client"), self.pod("other"));
         for to in other.addresses {
-            wait_for("pods on two nodes to reach each other", || client.pings(to, 1).then_some(()))
+            wait_for("pods on two nodes to reach each other", || client.is_answered(to).then_some(()))
                 .unwrap_or_else(|error| panic!("{error}: {}", self.complaints()));
         }
     }

@@ -58,7 +58,10 @@ fn datagrams_from_outside_that_the_tunnel_does_not_take_are_cut_where_their_send
     for length in [1472, 1430, 5000, 20_000] {
         assert_eq!(outside.udp(to, length).server, "web-b", "{length} bytes");
     }
-    assert!(cluster.looped("node-a", "datagrams_cut") >= before + 2 + 3 + 13);
+    sluice_netns::wait_for("all of them to be counted", || {
+        (cluster.looped("node-a", "datagrams_cut") >= before + 2 + 3 + 13).then_some(())
+    })
+    .unwrap_or_else(|error| panic!("{error}: {}", cluster.looped("node-a", "datagrams_cut")));
     for reason in ["needs_fragmenting", "too_big"] {
         assert_eq!(cluster.drops("node-a", reason), 0, "{reason}");
     }

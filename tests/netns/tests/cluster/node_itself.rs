@@ -96,11 +96,12 @@ fn a_node_whose_uplink_is_gone_says_that_it_is_not_ready() {
     let link = netlink.link_by_name(UPLINK).expect("the node has one").index;
     netlink.delete_link(link).expect("a veth can be deleted");
     let reason = wait_for("the agent to miss its uplink", || {
-        let status = cluster.status("node-b");
-        status["notReadyBecause"][0].as_str().map(str::to_owned)
+        let reasons = cluster.status("node-b")["notReadyBecause"].clone();
+        let reasons = reasons.as_array()?.iter().filter_map(|reason| reason.as_str());
+        reasons.map(str::to_owned).find(|reason| reason.contains(UPLINK))
     })
     .unwrap_or_else(|error| panic!("{error}"));
-    assert!(reason.contains(UPLINK) && reason.contains("restart sluiced"), "{reason}");
+    assert!(reason.contains("restart sluiced"), "{reason}");
     // Pods of the node go on.
     assert!(cluster.pod("other").pings(cluster.pod("vault").addresses[0], 3));
 }

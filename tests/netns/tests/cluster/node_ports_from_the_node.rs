@@ -35,7 +35,7 @@ fn a_node_reaches_a_node_port_at_its_own_addresses_and_is_answered_from_there() 
     cluster.apply("long", &objects);
     for to in node.at(30058) {
         sluice_netns::wait_for("a long datagram to be answered", || {
-            let answer = ask(&node.udp_socket(to, 0), &pattern(3000), Duration::from_millis(300));
+            let answer = ask(&node.udp_socket(to, 0), &pattern(3000), Duration::from_secs(2));
             answer.ok().filter(|answer| answer.server == "web-b")
         })
         .unwrap_or_else(|error| panic!("{to}: {error}"));

@@ -69,7 +69,9 @@ fn connections_between_pods_go_on_through_an_outage_of_either_node() {
         client.await_tcp(to);
         let connection = client.connect(to).unwrap_or_else(|error| panic!("{to}: {error}"));
         // What was lost in an outage is sent again after as long as the outage took, at worst.
-        connection.stream.get_ref().set_read_timeout(Some(LONG_OUTAGE)).expect("a socket has timeouts");
+        let socket = connection.stream.get_ref();
+        socket.set_read_timeout(Some(LONG_OUTAGE)).expect("a socket has timeouts");
+        socket.set_write_timeout(Some(LONG_OUTAGE)).expect("a socket has timeouts");
         open.push((to, connection));
     }
     let over = AtomicBool::new(false);

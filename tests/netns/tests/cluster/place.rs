@@ -40,7 +40,12 @@ impl Place {
 
     /// Whether every one of `count` echo requests is answered.
     pub(crate) fn pings(&self, to: IpAddr, count: u32) -> bool {
-        self.ping(to, count, "2").contains(&format!("{count} received"))
+        self.ping(to, count, "10").contains(&format!("{count} received"))
+    }
+
+    /// Whether one is, for those who go on asking: it may be lost.
+    pub(crate) fn is_answered(&self, to: IpAddr) -> bool {
+        self.ping(to, 1, "2").contains("1 received")
     }
 
     /// Whether an echo request that nobody is to answer remains without an answer.

@@ -19,11 +19,11 @@ fn an_undefined_port_is_refused_and_an_unallocated_address_is_silent() {
         let (undefined, unallocated) = (frontends(20, 81)[family], frontends(21, 80)[family]);
         for place in [&client, &node, &outside] {
             place.await_tcp(defined);
-            assert_eq!(place.tcp_fails(undefined), Failed::Refused, "{} to {undefined}", place.name);
-            assert_eq!(place.udp_fails(undefined), Failed::Refused, "{} to {undefined}", place.name);
+            place.await_tcp_fails(undefined, Failed::Refused);
+            place.await_udp_refused(undefined);
             let before = cluster.drops("node-a", "service_unallocated");
             assert_eq!(place.tcp_fails(unallocated), Failed::Silent, "{} to {unallocated}", place.name);
-            assert!(cluster.drops("node-a", "service_unallocated") > before, "{} to {unallocated}", place.name);
+            cluster.await_drops("node-a", "service_unallocated", before + 1);
         }
     }
 }
@@ -37,14 +37,15 @@ fn a_service_without_endpoints_refuses_pods_the_node_and_the_outside() {
         let node_port = node.at(30022)[family];
         for place in [&client, &node] {
             place.await_tcp_fails(to, Failed::Refused);
-            assert_eq!(place.udp_fails(to), Failed::Refused, "{} to {to}", place.name);
+            place.await_udp_refused(to);
         }
         let before = cluster.drops("node-a", "service_no_endpoints");
         for place in [&client, &outside] {
             place.await_tcp_fails(node_port, Failed::Refused);
-            assert_eq!(place.udp_fails(node_port), Failed::Refused, "{} to {node_port}", place.name);
+            place.await_udp_refused(node_port);
         }
-        assert!(cluster.drops("node-a", "service_no_endpoints") >= before + 4, "each by its reason");
+        // Each by its reason.
+        cluster.await_drops("node-a", "service_no_endpoints", before + 4);
     }
 }
 
@@ -61,9 +62,7 @@ fn with_internal_policy_local_only_the_node_with_an_endpoint_serves() {
         // Silence needs the Service to be in force there too; before, the address was unallocated.
         there.await_tcp_fails(frontends(23, 81)[usize::from(to.is_ipv6())], Failed::Refused);
         // And its slices: before, it was without endpoints and refused.
-        there.await_tcp_fails(to, Failed::Silent);
-        let before = cluster.drops("node-a", "service_no_local_endpoints");
+        cluster.await_silence(&there, to, "node-a", "service_no_local_endpoints");
         assert_eq!(there.tcp_fails(to), Failed::Silent);
-        assert!(cluster.drops("node-a", "service_no_local_endpoints") > before);
     }
 }

@@ -45,7 +45,7 @@ fn the_connections_of_a_deleted_pod_go_with_it() {
             (stream, listener.accept().expect("accepted"))
         })
         .collect();
-    assert!(in_use() >= 20, "{}", in_use());
+    wait_for("the connections to be there", || (in_use() >= 20).then_some(())).expect("they are in use");
     node.del("client", &client.netns.path());
     wait_for("the connections to go", || (in_use() < 20).then_some(())).expect("they go with their pod");
     drop(open);

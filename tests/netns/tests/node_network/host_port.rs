@@ -48,10 +48,10 @@ fn the_link_local_address_stays_when_the_nodes_addresses_among_its_pods_change()
     node.write_node(&["10.244.9.0/24", "fd00:9::/64"]);
     let moved = || {
         let addresses = ip(&node, "-6 addr show dev sluice_host");
-        addresses.contains("fd00:9::").then_some(addresses)
+        // The new one is there before the old one goes.
+        (addresses.contains("fd00:9::") && !addresses.contains("fd00:1::")).then_some(addresses)
     };
-    let addresses = wait_for("the node's new address", moved).expect("followed");
-    assert!(!addresses.contains("fd00:1::"), "{addresses}");
+    let addresses = wait_for("the node's new address alone", moved).expect("followed");
     assert!(has_one(), "{addresses}");
 }
 
@@ -89,7 +89,8 @@ fn a_route_of_somebody_elses_to_the_service_range_stays_theirs() {
     assert!(ours.len() == 1 && ours[0].contains(STACK_END), "{ours:?}");
     let theirs = ways(&node, range("10.96.0.0/16"));
     assert!(theirs.len() == 1 && theirs[0].contains("dev lo proto static"), "{theirs:?}");
-    assert!(node.log().contains("a route of its own"), "{}", node.log());
+    let said = || node.log().contains("a route of its own").then_some(());
+    wait_for("the log to tell of it", said).unwrap_or_else(|error| panic!("{error}\n{}", node.log()));
     assert!(node.end(nix::sys::signal::Signal::SIGTERM).success());
     assert_eq!(ways(&node, range("10.96.0.0/16")), theirs, "it stays when the agent goes");
     assert_eq!(ways(&node, range("10.98.0.0/16")), Vec::<String>::new());
