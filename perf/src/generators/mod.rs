@@ -5,6 +5,7 @@
 //! its standard input closes, so no generator outlives the run that started it.
 
 pub(crate) mod calls;
+pub(crate) mod frames;
 pub(crate) mod ping;
 pub(crate) mod pingpong;
 pub(crate) mod tcp;
@@ -41,6 +42,10 @@ pub(crate) enum Role {
     Call(calls::CallArgs),
     /// Send ICMP echo requests.
     Ping(ping::PingArgs),
+    /// Send packets that no socket sees.
+    FrameSource(frames::SourceArgs),
+    /// Count such packets.
+    FrameSink(frames::SinkArgs),
 }
 
 /// Where a server listens.
@@ -79,6 +84,8 @@ pub(crate) fn run(core: Option<usize>, role: Role) -> Result<()> {
         Role::Answer(args) => print(&calls::answer(&args)?),
         Role::Call(args) => print(&calls::call(&args)?),
         Role::Ping(args) => print(&ping::run(&args)?),
+        Role::FrameSource(args) => print(&frames::source(&args)?),
+        Role::FrameSink(args) => print(&frames::sink(&args)?),
     }
 }
 
