@@ -18,9 +18,9 @@ pub(super) const URL: &str = "http://127.0.0.1:2379";
 const ADDRESS: &str = "127.0.0.1:2379";
 const PEER_URL: &str = "http://127.0.0.1:2380";
 /// How long a start may take.
-const READY_BOUND: Duration = Duration::from_secs(30);
+const READY_BOUND: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-const ANSWER_BOUND: Duration = Duration::from_secs(10);
+const ANSWER_BOUND: Duration = Duration::from_secs(30);
 /// Bytes that it may keep: the objects of a large cluster with their history.
 const QUOTA: u64 = 8 << 30;
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::base::{serve_web, two_nodes_with};
-use crate::driver::{Tested, Variant};
+use crate::driver::{Tested, Variant, patiently};
 use crate::in_force::await_servers;
 use crate::objects::{Endpoint, PORT, frontends, policy, service, slices, with_endpoints};
 use crate::place::Place;
@@ -89,7 +89,8 @@ fn a_hanging_api_server_is_noticed_takes_nothing_with_it_and_is_asked_again_once
     }
     traffic.into_iter().for_each(Traffic::end_whole);
     served.cluster.api().resume();
-    served.cluster.admin().get("/readyz").expect("it goes on");
+    // Its own connections to etcd were silent as long.
+    patiently("it to go on", || served.cluster.admin().get("/readyz").ok()).expect("it answers");
     served.move_service();
     for node in NODES {
         served.cluster.await_status(node, "no fault to be left", |status, _| status["faults"] == json!([]));
@@ -146,11 +147,17 @@ fn what_happened_while_the_api_server_was_out_of_reach_and_is_forgotten_there_is
 
     served.cluster.join_api(true).expect("there is a wire");
     served.await_moved();
+    // Each kind is watched, and told of again, in its own time.
+    let await_silent = |from: &Place, to| {
+        let silent =
+            patiently("what was deleted to be gone", || (from.is_silent(to) && from.is_silent(to)).then_some(()));
+        silent.unwrap_or_else(|error| panic!("{error}: {} to {to}", from.name));
+    };
     for to in frontends(11, 80) {
-        client.await_tcp_fails(to, crate::call::Failed::Silent);
+        await_silent(&client, to);
     }
     for to in served.pods[0].at(PORT) {
-        other.await_tcp_fails(to, crate::call::Failed::Silent);
+        await_silent(&other, to);
         client.await_tcp(to);
     }
 }

@@ -17,8 +17,8 @@ use sluice_netns::{require_root, wait_for};
 
 use crate::place::Place;
 
-/// More than the longest pause between two tries of a watch (30 s), by far.
-const PATIENCE: Duration = Duration::from_secs(100);
+/// More than the longest pause between two tries of a watch (30 s), and than the minute after which a node may tell more, by far.
+const PATIENCE: Duration = Duration::from_secs(200);
 /// Begins the names of labs made here: `ePIDLABEL`.
 const MARK: &str = "e";
 
@@ -94,7 +94,7 @@ impl Tested {
     pub(crate) fn await_peers(&self) {
         let (client, other) = (self.pod("client"), self.pod("other"));
         for to in other.addresses {
-            let reached = wait_for("pods on two nodes to reach each other", || client.pings(to, 1).then_some(()));
+            let reached = wait_for("pods on two nodes to reach each other", || client.is_answered(to).then_some(()));
             reached.unwrap_or_else(|error| panic!("{error}: {}", self.complaints()));
         }
     }
@@ -228,9 +228,12 @@ fn words_of(object: &Value) -> Vec<String> {
 /// As [`wait_for`] for what may be waiting itself, such as a watch between two tries.
 pub(crate) fn patiently<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T, String> {
     let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    loop {
         if let Some(found) = look() {
             return Ok(found);
+        }
+        if start.elapsed() > PATIENCE {
+            break;
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -11,7 +11,7 @@ use sluice_netns::wait_for;
 
 use crate::base::{node, pod, serve_web, two_nodes};
 use crate::call::Failed;
-use crate::driver::Tested;
+use crate::driver::{Tested, patiently};
 use crate::objects::{Endpoint, PORT, frontends, policy, service, slices, with_endpoints};
 use crate::place::Place;
 use crate::server::Server;
@@ -23,7 +23,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) fn await_servers(client: &Place, to: std::net::SocketAddr, wanted: &[&str]) {
     let wanted: BTreeSet<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
     let mut seen = BTreeSet::new();
-    let found = wait_for("the endpoints to be those that were told", || {
+    // A watch may have to find out first that nobody is there any more.
+    let found = patiently("the endpoints to be those that were told", || {
         seen = (0..16).filter_map(|_| Some(client.connect_within(to, SOON).ok()?.answer.server)).collect();
         (seen == wanted).then_some(())
     });
@@ -116,7 +117,8 @@ fn a_generation_is_numbered_and_its_latency_measured() {
     }
     cluster.apply(&objects);
     cluster.pod("client").await_tcp(frontends(10, 80)[0]);
-    assert!(generation(&cluster) > before);
+    wait_for("its number to be told", || (generation(&cluster) > before).then_some(()))
+        .unwrap_or_else(|error| panic!("{error}: {before}"));
     // It is counted once it is in force, so perhaps after the first answer.
     wait_for("the change to be counted", || {
         (counted(&cluster, "node-a", "sluice_programming_seconds_count") > Some(0.0)).then_some(())

@@ -63,5 +63,5 @@ fn a_damaged_state_file_is_refused_by_name_and_the_node_starts_without_it() {
     for to in frontends(10, 80) {
         client.await_tcp(to);
     }
-    assert_eq!(served.cluster.status("node-a").expect("an answer")["faults"], json!([]));
+    served.cluster.await_status("node-a", "no fault to be left", |status, _| status["faults"] == json!([]));
 }

@@ -11,8 +11,8 @@ use crate::place::Place;
 
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long an answer may take. A packet of TCP may be lost; what is lost for good is not answered within this.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer may take: servers that start need the whole machine. What is lost for good is not answered within this.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of the traffic.
 #[derive(Debug, Default)]
@@ -56,7 +56,8 @@ impl Traffic {
 fn call(from: &Place, to: SocketAddr, mut open: Connection, end: &AtomicBool) -> Counted {
     let mut counted = Counted::default();
     let datagrams = from.udp_socket(to, 0);
-    while !end.load(Ordering::Acquire) && counted.failed.len() < 5 {
+    // At least one round, for who ends it may come before this thread has begun.
+    loop {
         match open.exchange(b"still here") {
             Ok(()) => counted.exchanged += 1,
             Err(error) => counted.failed.push(format!("the open connection: {error}")),
@@ -70,7 +71,9 @@ fn call(from: &Place, to: SocketAddr, mut open: Connection, end: &AtomicBool) ->
             Ok(_) => counted.datagrams += 1,
             Err(error) => counted.failed.push(format!("two datagrams: {error}")),
         }
+        if end.load(Ordering::Acquire) || counted.failed.len() >= 5 {
+            return counted;
+        }
         std::thread::sleep(PAUSE);
     }
-    counted
 }
