@@ -64,6 +64,7 @@ test-speed: setup ## Counts the instructions of a packet under valgrind; fails w
 test-e2e: setup ## Tests against the real etcd and kube-apiserver, which are built first (minutes, once; needs Go). Needs root.
 	@setup/privileges make test-e2e
 	@setup/e2e
+	@setup/chart
 	cargo build $(PROGRAMS)
 	cargo test -p sluice-e2e -- --include-ignored --test-threads=1
 

@@ -15,6 +15,9 @@ const KINDS: &[(&str, &str, bool)] = &[
     ("NetworkPolicy", "networkpolicies", true),
     ("ClusterRole", "clusterroles", false),
     ("ClusterRoleBinding", "clusterrolebindings", false),
+    ("ConfigMap", "configmaps", true),
+    ("DaemonSet", "daemonsets", true),
+    ("Job", "jobs", true),
 ];
 
 /// The path of an object, by its kind, namespace (`default` where it has none) and name.

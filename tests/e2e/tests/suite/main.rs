@@ -26,6 +26,7 @@ mod server;
 mod addresses;
 mod away;
 mod base;
+mod chart;
 mod driver;
 mod fixture;
 mod in_force;
