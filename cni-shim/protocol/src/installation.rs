@@ -74,7 +74,7 @@ impl NetworkList {
                 "type": PLUGIN,
                 "runDir": self.run_dir,
                 "stateDir": self.state_dir,
-                "capabilities": { "portMappings": true, "ips": true, "mac": true, "dns": true },
+                "capabilities": { "portMappings": true, "bandwidth": true, "ips": true, "mac": true, "dns": true },
             }],
         })
     }
@@ -213,7 +213,9 @@ mod tests {
             let config = crate::NetworkConfig::from_value(&plugin).expect("it is taken");
             assert_eq!((config.run_dir, config.state_dir), (list.run_dir.clone(), list.state_dir.clone()));
         }
-        assert!(plugin["capabilities"]["portMappings"] == true && plugin["capabilities"].get("bandwidth").is_none());
+        for capability in ["portMappings", "bandwidth", "ips", "mac", "dns"] {
+            assert_eq!(plugin["capabilities"][capability], true, "{capability}");
+        }
         assert_eq!(written["cniVersion"], "1.0.0", "for runtimes that know no choice");
     }
 

@@ -33,7 +33,7 @@ pub use installation::{Installation, InstallationError, NetworkList};
 pub use journal::{Journal, JournalEntry, JournalError};
 pub use message::{CniRequest, Command, Envelope, GcRequest, PROTOCOL_VERSION, Request, Response};
 pub use result::AddResult;
-pub use runtime_config::{Bandwidth, PortMapping, RuntimeConfig, TransportProtocol};
+pub use runtime_config::{Bandwidth, PortMapping, Rate, RuntimeConfig, TransportProtocol};
 pub use version::CniVersion;
 
 /// Directory of the agent's socket and lock when the network configuration names none.

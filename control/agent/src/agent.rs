@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 use serde_json::Value;
-use sluice_cni_protocol::{AddResult, AddSettings, CniError, CniRequest, GcRequest, Journal, NetworkConfig};
+use sluice_cni_protocol::{
+    AddResult, AddSettings, CniError, CniRequest, GcRequest, Journal, NetworkConfig, RuntimeConfig,
+};
 use sluice_host::NetnsId;
 use sluice_model::Node;
 use tokio::sync::Notify;
@@ -153,8 +155,14 @@ impl Calls for Agent {
         self.serial.run(&request.attachment, || Ok(self.detach(&request.attachment)?))
     }
 
-    fn check(&self, request: &CniRequest, config: &NetworkConfig, told: &AddResult) -> Result<(), CniError> {
-        self.serial.run(&request.attachment, || Ok(self.check_pod(request, &config.name, told)?))
+    fn check(
+        &self,
+        request: &CniRequest,
+        config: &NetworkConfig,
+        told: &AddResult,
+        asked: &RuntimeConfig,
+    ) -> Result<(), CniError> {
+        self.serial.run(&request.attachment, || Ok(self.check_pod(request, &config.name, told, asked)?))
     }
 
     fn collect_garbage(&self, request: &GcRequest) -> Result<(), CniError> {

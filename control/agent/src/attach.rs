@@ -13,6 +13,7 @@ use sluice_wire::MacAddr;
 use tracing::info;
 
 use crate::agent::Agent;
+use crate::bandwidth::limits;
 use crate::dataplane::DataplaneError;
 use crate::generations::{GenerationError, Standing};
 use crate::ipam::IpamError;
@@ -185,7 +186,7 @@ impl Agent {
         undo.push("delete the pod's device", move || delete_link(link));
         let routes = pod_link.configure(&mut node, link)?;
         let port = PortId(stored.port);
-        self.dataplane.add_port(port, link)?;
+        self.dataplane.add_port(port, link, limits(stored.requested.bandwidth))?;
         undo.push("take the port from the switch", move || self.dataplane.remove_port(port));
         Ok(routes)
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sluice_cni_protocol::{
-    AddResult, AddSettings, CniError, CniRequest, Command, GcRequest, NetworkConfig, Request, Response, SOCKET_NAME,
-    code, frame,
+    AddResult, AddSettings, CniError, CniRequest, Command, GcRequest, NetworkConfig, Request, Response, RuntimeConfig,
+    SOCKET_NAME, code, frame,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -38,8 +38,14 @@ pub(crate) trait Calls: Send + Sync + 'static {
     fn add(&self, request: &CniRequest, config: &NetworkConfig, settings: &AddSettings) -> Result<AddResult, CniError>;
     /// Detaches a container; nothing there is a success.
     fn del(&self, request: &CniRequest) -> Result<(), CniError>;
-    /// Compares a container with what `told` says that ADD left.
-    fn check(&self, request: &CniRequest, config: &NetworkConfig, told: &AddResult) -> Result<(), CniError>;
+    /// Compares a container with what `told` says that ADD left, and with what `asked` says that ADD was given, as far as it does.
+    fn check(
+        &self,
+        request: &CniRequest,
+        config: &NetworkConfig,
+        told: &AddResult,
+        asked: &RuntimeConfig,
+    ) -> Result<(), CniError>;
     /// Removes all of a network but what is valid.
     fn collect_garbage(&self, request: &GcRequest) -> Result<(), CniError>;
     /// Whether pods can be attached now. Does not wait for other calls.

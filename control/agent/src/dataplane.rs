@@ -11,7 +11,7 @@ use sluice_ebpf::{Attachment, EbpfError, Program};
 use sluice_host::LinkIndex;
 use sluice_path::{PathConfig, Shared};
 use sluice_tables::{PortId, Publisher, Tables, TablesError, Underlay, WorkerId};
-use sluice_worker::{IdlePolicy, PortSnapshot, Switch, SwitchConfig, SwitchError, Wanted, WorkerSnapshot};
+use sluice_worker::{IdlePolicy, Limits, PortSnapshot, Switch, SwitchConfig, SwitchError, Wanted, WorkerSnapshot};
 use sluice_xsk::features::Allowed;
 use sluice_xsk::umem::Census;
 use sluice_xsk::{BindConfig, BindError, CopyMode, Features, FillShare, HugePages, Port, Umem, UmemConfig, UmemError};
@@ -179,9 +179,9 @@ impl Dataplane {
         Occupancy { free: self.umem.in_depot(), total: self.umem.frames() as usize }
     }
 
-    /// Binds a socket to the switch's end of a veth and has a worker poll it. The first port must be one that outlives
+    /// Binds a socket to the switch's end of a veth and has a worker poll it, which holds its pod to `limits`. The first port must be one that outlives
     /// all others: the packet memory is registered with its socket.
-    pub(crate) fn add_port(&self, id: PortId, link: LinkIndex) -> Result<(), DataplaneError> {
+    pub(crate) fn add_port(&self, id: PortId, link: LinkIndex, limits: Limits) -> Result<(), DataplaneError> {
         let BindSettings { allowed, copy_mode, mode } = self.bind;
         let generic = mode == sluice_ebpf::XdpMode::Generic;
         let port = Port::bind(&self.umem, BindConfig { allowed, copy_mode, generic, ..BindConfig::new(link.0, 0) })?;
@@ -202,7 +202,7 @@ impl Dataplane {
             return Err(error);
         }
         // On a refusal the switch closes the port itself.
-        if let Err(error) = self.switch.add_port(id, port) {
+        if let Err(error) = self.switch.add_limited_port(id, port, limits) {
             self.program.detach(attachment);
             return Err(error.into());
         }
@@ -247,6 +247,11 @@ impl Dataplane {
     /// Whether the switch has the port, with the XDP program on its device.
     pub(crate) fn has_port(&self, id: PortId) -> bool {
         self.attachments().contains_key(&id)
+    }
+
+    /// What the switch holds a port's pod to; nothing where it does not have the port.
+    pub(crate) fn port_limits(&self, id: PortId) -> Limits {
+        self.switch.port_limits(id).unwrap_or_default()
     }
 
     /// The worker that polls a port, or will.

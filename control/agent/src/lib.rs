@@ -14,7 +14,7 @@
 //! | `run`, `start`, `recover` | the life of the process: start, repair what an earlier one left, serve, leave |
 //! | [`config`], `logging`, `cores`, `descriptors`, `lock` | what it is told, and what it takes for itself |
 //! | `agent` | all parts together |
-//! | `cni_server`, `attach`, `wishes`, `detach`, `pod_check`, `garbage`, `availability` | requests, and what they do |
+//! | `cni_server`, `attach`, `wishes`, `bandwidth`, `detach`, `pod_check`, `garbage`, `availability` | requests, and what they do |
 //! | `serial`, `undo` | what keeps them apart, and what takes them back |
 //! | `ledger`, [`ipam`], [`state`] | what is attached, with which addresses, kept on disk |
 //! | `pod_link`, `host_port`, `shape`, `link_name` | devices |
@@ -34,6 +34,7 @@ mod agent;
 mod api;
 mod attach;
 mod availability;
+mod bandwidth;
 mod beyond;
 mod cni_server;
 mod conditions;

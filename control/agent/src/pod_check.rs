@@ -4,12 +4,13 @@ mod compare;
 
 use std::path::Path;
 
-use sluice_cni_protocol::{AddResult, AttachmentId, CniError, CniRequest, code};
+use sluice_cni_protocol::{AddResult, AttachmentId, CniError, CniRequest, RuntimeConfig, code};
 use sluice_host::{Error, Link, Netlink, Netns};
 use sluice_tables::PortId;
 
 use self::compare::{Inside, differences};
 use crate::agent::Agent;
+use crate::bandwidth;
 use crate::ledger::Phase;
 use crate::state::StoredAttachment;
 
@@ -43,7 +44,13 @@ impl From<CheckError> for CniError {
 
 impl Agent {
     /// Compares. One call at a time for an attachment.
-    pub(crate) fn check_pod(&self, request: &CniRequest, network: &str, told: &AddResult) -> Result<(), CheckError> {
+    pub(crate) fn check_pod(
+        &self,
+        request: &CniRequest,
+        network: &str,
+        told: &AddResult,
+        asked: &RuntimeConfig,
+    ) -> Result<(), CheckError> {
         let id = &request.attachment;
         let (stored, phase) = self.ledger.find(id).ok_or_else(|| CheckError::NotAttached(id.clone()))?;
         let path = request.netns.as_deref().unwrap_or(&stored.netns);
@@ -51,6 +58,8 @@ impl Agent {
         let inside = look_inside(&netns, &stored.ifname)?;
         let mut found = differences(told, &stored, &inside, self.shape);
         found.extend(self.not_served(&stored, phase, &inside)?);
+        let held = self.dataplane.port_limits(PortId(stored.port));
+        found.extend(bandwidth::differences(stored.requested.bandwidth, held, asked.bandwidth));
         if stored.network != network {
             found.push(format!("it is attached to network {} and not to {network}", stored.network));
         }

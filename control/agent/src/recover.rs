@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::attach::{AttachError, delete_link};
+use crate::bandwidth::limits;
 use crate::generations::GenerationError;
 use crate::ledger::Phase;
 use crate::repair::{Action, Remembered, Sandbox, plan};
@@ -127,7 +128,7 @@ impl Agent {
         let netns = Netns::open(&stored.netns)?;
         let alias = format!("{}/{}", stored.container_id, stored.ifname);
         self.pod_link(stored, &netns, &alias).configure(&mut Netlink::open()?, link)?;
-        Ok(self.dataplane.add_port(PortId(stored.port), link)?)
+        Ok(self.dataplane.add_port(PortId(stored.port), link, limits(stored.requested.bandwidth))?)
     }
 
     fn remake(&self, stored: &StoredAttachment) -> Result<(), AttachError> {

@@ -9,6 +9,7 @@ use sluice_cni_protocol::Journal;
 use sluice_host::{Link, Netlink, Netns};
 use sluice_model::HostPort as ModelHostPort;
 use sluice_tables::MIN_PATH_MTU;
+use sluice_worker::Limits;
 use sluice_xsk::{CHUNK_SIZE, HEADROOM};
 use tokio::sync::Notify;
 use tracing::warn;
@@ -167,7 +168,7 @@ fn join(
     mut host_port: HostPort,
 ) -> Result<(HostPort, Shape), (HostPort, anyhow::Error)> {
     let joined = (|| {
-        dataplane.add_port(HOST_PORT, host_port.switch_end).context("host port")?;
+        dataplane.add_port(HOST_PORT, host_port.switch_end, Limits::default()).context("host port")?;
         let features = dataplane.features();
         if !features.multi_buffer {
             let room = CHUNK_SIZE - HEADROOM - ETHERNET;

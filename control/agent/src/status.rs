@@ -11,6 +11,7 @@ use sluice_worker::PortSnapshot;
 use sluice_xsk::umem::Census;
 
 use crate::agent::Agent;
+use crate::bandwidth;
 use crate::config::Source;
 use crate::generations::{Latencies, Load, MANY_LABELS, ObjectCounts, Standing, Step, Steps};
 use crate::host_port::SWITCH_END;
@@ -253,6 +254,7 @@ fn attachments(agent: &Agent, load: &Load) -> Vec<Value> {
                 "hostVeth": stored.host_veth,
                 "port": stored.port,
                 "phase": describe(phase),
+                "bandwidth": bandwidth::described(stored.requested.bandwidth),
                 "policies": selected(&stored).policies,
                 "rules": selected(&stored).rules,
             })

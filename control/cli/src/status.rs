@@ -116,6 +116,7 @@ mod tests {
                 "addresses": ["10.244.100.200", "fd00:1234:5678:9abc:def0:1234:5678:9abc"], "mac": "0a:00:00:00:00:01",
                 "hostVeth": "slu0123456789a", "port": 4095, "phase": "not served",
                 "policies": 100_000, "rules": 1_000_000,
+                "bandwidth": {"ingress": {"bitsPerSecond": 999_999_999_999_999_u64, "burstBits": 1}, "egress": null},
             }],
             "ports": [
                 {"id": 0, "kind": "host", "pod": null, "device": "sluice_port", "worker": 0, "counters": counters(0)},
@@ -156,6 +157,20 @@ mod tests {
         let text = render(&full());
         assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
         assert!(text.contains("0123456789ab") && !text.contains("0123456789abc "), "{text}");
+    }
+
+    #[test]
+    fn limits_of_pods_are_shown_where_there_are_any() {
+        let without = json!({"attachments": [{"pod": "demo/free", "bandwidth": null}]});
+        assert!(!render(&without).contains("ingress"));
+        let text = render(&json!({"attachments": [
+            {"pod": "demo/free", "bandwidth": null},
+            {"pod": "demo/slow", "bandwidth": {"ingress": {"bitsPerSecond": 10_000_000, "burstBits": 1}, "egress": null}},
+            {"pod": "demo/slower", "bandwidth": {"ingress": null, "egress": {"bitsPerSecond": 1500, "burstBits": 1}}},
+        ]}));
+        let line = |pod: &str| text.lines().find(|line| line.contains(pod)).unwrap_or_default();
+        assert!(line("demo/slow ").contains("10 Mbit/s") && line("demo/slower").contains("1500 bit/s"), "{text}");
+        assert!(!line("demo/free").contains("bit/s") && text.contains("ingress"), "{text}");
     }
 
     #[test]

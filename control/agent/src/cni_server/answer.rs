@@ -84,9 +84,9 @@ fn cni(calls: &impl Calls, request: &CniRequest) -> Result<Value, CniError> {
         }
         Command::Del => calls.del(request).map(|()| Value::Null),
         Command::Check => {
-            let told = AddSettings::from_value(&request.config)?.prev_result;
-            let told = told.ok_or(ConfigError::Missing("prevResult"))?;
-            calls.check(request, &config, &told).map(|()| Value::Null)
+            let AddSettings { prev_result, runtime, .. } = AddSettings::from_value(&request.config)?;
+            let told = prev_result.ok_or(ConfigError::Missing("prevResult"))?;
+            calls.check(request, &config, &told, &runtime).map(|()| Value::Null)
         }
     }
 }

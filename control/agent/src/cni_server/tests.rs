@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde_json::json;
-use sluice_cni_protocol::{Client, ClientError, DEFAULT_RUN_DIR, Envelope, PROTOCOL_VERSION};
+use sluice_cni_protocol::{Client, ClientError, DEFAULT_RUN_DIR, Envelope, PROTOCOL_VERSION, RuntimeConfig};
 
 use super::*;
 
@@ -40,7 +40,7 @@ impl Calls for Scripted {
         Ok(())
     }
 
-    fn check(&self, _: &CniRequest, _: &NetworkConfig, told: &AddResult) -> Result<(), CniError> {
+    fn check(&self, _: &CniRequest, _: &NetworkConfig, told: &AddResult, _: &RuntimeConfig) -> Result<(), CniError> {
         if told.ips.is_empty() { Err(CniError::new(code::CHECK_FAILED, "no address")) } else { Ok(()) }
     }
 

@@ -14,10 +14,16 @@ const CONTAINER_ID: usize = 12;
 
 /// The columns of lists with more than fit, each a path in the row; nested objects are not counted as one.
 const CHOSEN: [(&str, &[&str]); 3] = [
-    ("attachments", &["pod", "ifname", "addresses", "port", "policies", "hostVeth", "phase", "containerId"]),
+    (
+        "attachments",
+        &["pod", "ifname", "addresses", "port", "policies", "ingress", "egress", "hostVeth", "phase", "containerId"],
+    ),
     ("ports", &["id", "pod", "device", "worker", "rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "frames_held"]),
     ("watches", &["kind", "state", "since", "objects", "faulty", "lists", "failures", "lastFailure"]),
 ];
+
+/// Columns that only some clusters have anything in: shown where a row has.
+const RARE: [&str; 2] = ["ingress", "egress"];
 
 /// Objects with much the same keys, one a row. What an object in a row has is in columns of its own.
 pub(super) fn table(name: &str, rows: &[Value]) -> Table {
@@ -33,6 +39,8 @@ pub(super) fn table(name: &str, rows: &[Value]) -> Table {
             }
         }
     }
+    let told = |column: &str| rows.iter().flatten().any(|(key, value)| *key == column && !value.is_null());
+    columns.retain(|column| !RARE.contains(column) || told(column));
     let mut table = fitting();
     table.set_header(columns.iter().map(|column| column.replace('_', " ")));
     for row in &rows {
@@ -86,7 +94,19 @@ fn text(column: &str, row: &[(&str, &Value)]) -> String {
     match (column, value(column)) {
         // A port without a pod is the host's.
         ("pod", None | Some(Value::Null)) => value("kind").map(cell).unwrap_or_default(),
+        ("ingress" | "egress", Some(Value::Object(limit))) => bits(limit.get("bitsPerSecond")),
+        ("ingress" | "egress", _) => String::new(),
         ("containerId", Some(Value::String(id))) => id.chars().take(CONTAINER_ID).collect(),
         (_, value) => value.map(cell).unwrap_or_default(),
+    }
+}
+
+/// Bits a second in the greatest unit that leaves none of them out.
+fn bits(value: Option<&Value>) -> String {
+    let bits = value.and_then(Value::as_u64).unwrap_or_default();
+    let units = [(1_000_000_000, "Gbit/s"), (1_000_000, "Mbit/s"), (1000, "kbit/s")];
+    match units.iter().find(|(unit, _)| bits > 0 && bits.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{} {name}", bits / unit),
+        None => format!("{bits} bit/s"),
     }
 }

@@ -7,9 +7,11 @@
 //! | `garbage` | GC: strays, other networks, failures |
 //! | `status` | STATUS while the agent lacks something |
 //! | `capabilities` | addresses, MACs, routes, second interfaces, ports of the node |
+//! | `bandwidth` | what pods may receive and send |
 //! | `releases` | a shim or an agent of another release, foreign sockets, journals |
 //! | `installed` | plugin and network list on the node |
 
+mod bandwidth;
 mod capabilities;
 mod check;
 mod garbage;
