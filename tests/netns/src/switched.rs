@@ -13,7 +13,7 @@ use sluice_wire::MacAddr;
 use sluice_worker::{IdlePolicy, Switch, SwitchConfig};
 use sluice_xsk::{BindConfig, HugePages, Umem, UmemConfig, features::Allowed};
 
-use crate::Namespace;
+use crate::{Namespace, wait_for};
 pub use wired::Wired;
 
 /// MTU of the way between pods.
@@ -211,12 +211,16 @@ impl Switched {
         self.switch().worker_for(id)
     }
 
-    /// Whether one ping from one pod to an address is answered.
+    /// Whether a ping from one pod to an address is answered. While the workers learn of the tables and links come up some are
+    /// lost.
     pub fn ping(&self, from: usize, to: IpAddr) -> bool {
-        let mut ping = std::process::Command::new("ping");
-        ping.args(["-n", "-c", "1", "-W", "2", &to.to_string()]);
-        let output = self.pods[from].netns.output(&mut ping).expect("ping runs");
-        output.status.success()
+        let one = || {
+            let mut ping = std::process::Command::new("ping");
+            ping.args(["-n", "-c", "1", "-W", "2", &to.to_string()]);
+            let output = self.pods[from].netns.output(&mut ping).expect("ping runs");
+            output.status.success().then_some(())
+        };
+        wait_for("an answer", one).is_ok()
     }
 
     /// Stops the workers and gives all frames back; returns the packet memory to count them.

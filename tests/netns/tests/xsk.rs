@@ -12,6 +12,8 @@ use sluice_xsk::{BindConfig, BindError, Burst, HugePages, Pool, Port, Umem, Umem
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 const FAR: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+/// How long a queue may be held by a socket that has been closed.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn umem() -> Arc<Umem> {
     Umem::new(UmemConfig { frames: 2048, huge_pages: HugePages::Off }).unwrap()
@@ -49,17 +51,19 @@ fn the_program_passes_everything_to_the_kernel_where_no_socket_is_bound() {
         let umem = umem();
         let mut attachment = node.run(|| program.attach(link.0, mode)).unwrap().unwrap();
         assert_eq!(attachment.mode(), mode);
-        assert!(ping(&pod, NEAR.into()), "{mode:?}: nothing is registered");
-        let mut port = bind(&node, &umem, link, Duration::from_secs(2)).unwrap();
+        let answered = || ping(&pod, NEAR.into()).then_some(());
+        wait_for("an answer where nothing is registered", answered).unwrap_or_else(|error| panic!("{mode:?}: {error}"));
+        let mut port = bind(&node, &umem, link, PATIENCE).unwrap();
         let mut pool = Pool::new(umem.clone(), 256);
         port.refill(&mut pool);
         program.register(&mut attachment, port.socket().unwrap()).unwrap();
         assert!(!ping(&pod, NEAR.into()), "{mode:?}: the socket takes all");
         let mut burst = Burst::new();
-        assert!(port.receive(&mut burst, &mut pool) > 0, "{mode:?}: the socket got them");
+        let got = || (port.receive(&mut burst, &mut pool) > 0).then_some(());
+        wait_for("the socket to get them", got).unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         burst.segments.drain(..).for_each(|segment| pool.give_segment(segment));
         port.close();
-        wait_for("packets to pass again", || ping(&pod, NEAR.into()).then_some(())).unwrap();
+        wait_for("packets to pass again", answered).unwrap();
         program.detach(attachment);
         drop(pool);
         assert_eq!(umem.census().depot, umem.frames() as usize);
@@ -91,7 +95,7 @@ fn a_queue_that_is_held_is_waited_for_with_a_bound() {
     let refused = bind(&node, &second, link, Duration::from_millis(20)).unwrap_err().to_string();
     assert!(refused.contains("another AF_XDP socket holds the queue"), "{refused}");
     held.close();
-    let port = bind(&node, &second, link, Duration::from_secs(5)).unwrap();
+    let port = bind(&node, &second, link, PATIENCE).unwrap();
     port.close();
 }
 
@@ -104,7 +108,7 @@ fn sockets_share_the_memory_through_an_anchor_that_outlives_their_devices() {
     for round in 0..3 {
         let pod = Namespace::new("pod");
         let link = cable(&node, &pod, "slu1");
-        let port = bind(&node, &umem, link, Duration::from_secs(2)).unwrap();
+        let port = bind(&node, &umem, link, PATIENCE).unwrap();
         // The device goes first, as when a pod's namespace vanishes.
         node.netlink().delete_link(link).unwrap();
         port.close();

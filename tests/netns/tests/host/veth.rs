@@ -1,5 +1,5 @@
 use sluice_host::{ErrorKind, LinkChange, LinkKind, Netlink, VethEnd};
-use sluice_netns::Namespace;
+use sluice_netns::{Namespace, wait_for};
 use sluice_wire::MacAddr;
 
 use crate::{output, plain_pair};
@@ -65,7 +65,7 @@ fn it_runs_when_both_ends_are_up() {
     let link = netlink.link_by_index(pair.near).unwrap();
     assert!(link.up && !link.running);
     netlink.set_link(pair.far, &LinkChange::up()).unwrap();
-    assert!(netlink.link_by_index(pair.near).unwrap().running);
+    wait_for("it to run", || netlink.link_by_index(pair.near).unwrap().running.then_some(())).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sluice_ebpf::{EbpfError, MAX_QUEUES, MAX_UPLINKS, Uplink, XdpMode};
@@ -11,7 +12,7 @@ use sluice_netns::wait_for;
 use sluice_packets::fragment;
 use sluice_tables::{ClaimedPort, Claims};
 
-use crate::wire::{MASQUERADE_PORT, NODE, NODE_MAC, NODE_PORT, NODE6, TUNNEL_PORT, VIP, Wire, claims, v4};
+use crate::wire::{MASQUERADE_PORT, NODE, NODE_MAC, NODE_PORT, NODE6, Switch, TUNNEL_PORT, VIP, Wire, claims, v4};
 
 /// A connection to the node's own server, such as SSH, carries data both ways.
 fn node_serves(wire: &Wire) {
@@ -32,7 +33,7 @@ fn node_serves(wire: &Wire) {
             assert!(bytes.iter().all(|byte| *byte == 7));
         });
     }
-    assert!(wire.ping());
+    wait_for("the node to answer", || wire.ping().then_some(())).unwrap();
 }
 
 /// A server of the node on a port that may be claimed.
@@ -42,14 +43,33 @@ fn server(wire: &Wire, port: u16) -> UdpSocket {
     socket
 }
 
-/// Whether a datagram from the outside reaches it. What is answered with silence is asked a few times.
+/// Tries until a datagram reaches a server that it is to reach.
+const ANY: u32 = 100;
+/// Tries that are all in vain where it is to reach none.
+const NONE: u32 = 2;
+
+/// Whether a datagram from the outside reaches it. What is answered with silence is asked a few times. Those of an earlier call,
+/// which may be late, are told by their number.
 fn reaches(wire: &Wire, socket: &UdpSocket, tries: u32) -> bool {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed).to_ne_bytes();
     let port = socket.local_addr().unwrap().port();
     let client = wire.outside.run(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
+    let mut bytes = [0; 9];
     (0..tries).any(|_| {
-        client.send_to(b"x", (NODE, port)).unwrap();
-        socket.recv(&mut [0; 9]).is_ok()
+        client.send_to(&call, (NODE, port)).unwrap();
+        std::iter::from_fn(|| socket.recv(&mut bytes).ok().map(|len| bytes[..len] == call)).any(|is_ours| is_ours)
     })
+}
+
+/// Waits until the socket of the switch has got as many packets.
+fn await_received(switch: &mut Switch, count: usize) {
+    let mut received = 0;
+    wait_for("the switch's packets", || {
+        received += switch.received().len();
+        (received >= count).then_some(())
+    })
+    .unwrap();
 }
 
 #[test]
@@ -57,14 +77,14 @@ fn the_node_keeps_its_own_traffic_while_claimed_ports_go_to_the_switch() {
     for mode in [XdpMode::Generic, XdpMode::Native] {
         let wire = Wire::new();
         let servers = [NODE_PORT, TUNNEL_PORT, MASQUERADE_PORT].map(|port| server(&wire, port));
-        assert!(servers.iter().all(|server| reaches(&wire, server, 50)), "nothing is claimed");
+        assert!(servers.iter().all(|server| reaches(&wire, server, ANY)), "nothing is claimed");
         let mut switch = wire.switch(mode);
         assert_eq!(switch.attachment.mode(), mode);
-        assert!(servers.iter().all(|server| reaches(&wire, server, 50)), "{mode:?}: nothing is claimed yet");
+        assert!(servers.iter().all(|server| reaches(&wire, server, ANY)), "{mode:?}: nothing is claimed yet");
         node_serves(&wire);
         switch.program.claim(&claims()).unwrap();
-        assert!(servers.iter().all(|server| !reaches(&wire, server, 2)), "{mode:?}");
-        assert!(switch.received().len() >= 6);
+        assert!(servers.iter().all(|server| !reaches(&wire, server, NONE)), "{mode:?}");
+        await_received(&mut switch, 6);
         node_serves(&wire);
         assert!(switch.counters().passed > 0);
     }
@@ -77,17 +97,17 @@ fn without_the_switch_the_uplink_works_as_if_it_had_never_been_there() {
         let servers = [NODE_PORT, TUNNEL_PORT, MASQUERADE_PORT].map(|port| server(&wire, port));
         let switch = wire.switch(mode);
         switch.program.claim(&claims()).unwrap();
-        assert!(!reaches(&wire, &servers[0], 2));
+        assert!(!reaches(&wire, &servers[0], NONE));
         // The socket goes first: the program stays, and passes everything.
         let (program, attachment) = (switch.program, switch.attachment);
         switch.ends.port.close();
-        assert!(servers.iter().all(|server| reaches(&wire, server, 50)), "{mode:?}: without a socket");
+        assert!(servers.iter().all(|server| reaches(&wire, server, ANY)), "{mode:?}: without a socket");
         assert!(program.counters().unwrap().passed_no_socket >= 3);
         node_serves(&wire);
         // What the end of a process does: its descriptors are closed, and nobody detaches anything.
         drop((program, attachment));
         wait_for("the program to be gone", || (!carries_a_program(&wire)).then_some(())).unwrap();
-        assert!(servers.iter().all(|server| reaches(&wire, server, 50)), "{mode:?}: without a program");
+        assert!(servers.iter().all(|server| reaches(&wire, server, ANY)), "{mode:?}: without a program");
         node_serves(&wire);
     }
 }
@@ -125,13 +145,13 @@ fn a_killed_switch_leaves_nothing_on_the_uplink() {
     let mut switch = Command::new(std::env::current_exe().unwrap());
     switch.args(["--exact", "life::a_switch_that_waits_to_be_killed"]).env(DEVICE, wire.uplink.0.to_string());
     let mut switch = wire.node.spawn(switch.stdout(Stdio::null())).unwrap();
-    wait_for("the switch to take the port", || (!reaches(&wire, &server, 2)).then_some(())).unwrap();
-    assert!(carries_a_program(&wire));
+    wait_for("the program to be there", || carries_a_program(&wire).then_some(())).unwrap();
+    wait_for("the switch to take the port", || (!reaches(&wire, &server, NONE)).then_some(())).unwrap();
     node_serves(&wire);
     switch.kill().unwrap();
     assert_eq!(switch.wait().unwrap().signal(), Some(9));
     wait_for("the program to be gone", || (!carries_a_program(&wire)).then_some(())).unwrap();
-    assert!(reaches(&wire, &server, 50));
+    assert!(reaches(&wire, &server, ANY));
     node_serves(&wire);
 }
 
@@ -140,7 +160,7 @@ fn claims_come_and_go_by_their_difference() {
     let wire = Wire::new();
     let mut switch = wire.switch(XdpMode::Generic);
     let [node_port, tunnel, masquerade] = [NODE_PORT, TUNNEL_PORT, MASQUERADE_PORT].map(|port| server(&wire, port));
-    let taken = |server: &UdpSocket| !reaches(&wire, server, 2);
+    let is_taken = |server: &UdpSocket, taken: bool| !reaches(&wire, server, if taken { NONE } else { ANY });
     let only_ports = Claims { tunnel: None, masquerade: None, networks: vec![], ..claims() };
     let only_tunnel = Claims { tunnel: claims().tunnel, icmp_errors: true, ..Claims::default() };
     let moved = Claims { ports: vec![ClaimedPort { protocol: 17, port: MASQUERADE_PORT }], ..only_ports.clone() };
@@ -154,7 +174,9 @@ fn claims_come_and_go_by_their_difference() {
         (&claims(), [true, true, true]),
     ] {
         switch.program.claim(claimed).unwrap();
-        assert_eq!([taken(&node_port), taken(&tunnel), taken(&masquerade)], expected, "{claimed:?}");
+        let servers = [&node_port, &tunnel, &masquerade].into_iter().zip(expected);
+        let found: Vec<bool> = servers.map(|(server, taken)| is_taken(server, taken)).collect();
+        assert_eq!(found, expected, "{claimed:?}");
     }
     switch.received();
     wire.send(&v4(VIP).udp(1, 2, b"x"));
@@ -170,10 +192,10 @@ fn a_claim_that_finds_no_room_is_told_and_the_rest_holds() {
     let error = switch.program.claim(&too_many).unwrap_err();
     assert!(matches!(error, EbpfError::Claim { .. }) && error.to_string().contains("11.0."), "{error}");
     let server = server(&wire, TUNNEL_PORT);
-    assert!(!reaches(&wire, &server, 2), "the tunnel is claimed all the same");
+    assert!(!reaches(&wire, &server, NONE), "the tunnel is claimed all the same");
     switch.program.claim(&claims()).unwrap();
     switch.program.claim(&Claims::default()).unwrap();
-    assert!(reaches(&wire, &server, 50));
+    assert!(reaches(&wire, &server, ANY));
 }
 
 #[test]
@@ -182,11 +204,14 @@ fn fragments_for_the_node_itself_arrive_whole_when_the_switch_claims_none() {
     let switch = wire.switch(XdpMode::Generic);
     switch.program.claim(&Claims { fragments: false, ..claims() }).unwrap();
     let server = server(&wire, 5353);
-    for piece in fragment::split(&v4(NODE).dont_fragment(false).udp(40_000, 5353, &[7; 4000]), 1500, 5) {
-        wire.send(&piece);
-    }
     let mut bytes = [0; 5000];
-    wait_for("the datagram", || server.recv(&mut bytes).ok().filter(|len| *len == 4000)).unwrap();
+    wait_for("the datagram", || {
+        for piece in fragment::split(&v4(NODE).dont_fragment(false).udp(40_000, 5353, &[7; 4000]), 1500, 5) {
+            wire.send(&piece);
+        }
+        server.recv(&mut bytes).ok().filter(|len| *len == 4000)
+    })
+    .unwrap();
 }
 
 #[test]
@@ -213,9 +238,9 @@ fn packets_for_a_mac_that_the_uplink_had_before_pass() {
     let switch = wire.switch(XdpMode::Generic);
     switch.program.claim(&claims()).unwrap();
     switch.program.set_mac(&switch.attachment, sluice_wire::MacAddr([2, 0, 0, 0, 0, 9])).unwrap();
-    assert!(reaches(&wire, &server, 50));
+    assert!(reaches(&wire, &server, ANY));
     switch.program.set_mac(&switch.attachment, NODE_MAC).unwrap();
-    assert!(!reaches(&wire, &server, 2));
+    assert!(!reaches(&wire, &server, NONE));
     let (program, attachment) = (switch.program, switch.attachment);
     program.detach(attachment);
     assert!(!carries_a_program(&wire));
