@@ -15,7 +15,8 @@ fn hold(ours: &Ours, theirs: &OpenVSwitch) {
     expire(&theirs.pod, &ours.pod, &["2"]);
     assert!(ours.counted("encapsulated") > 0 && ours.counted("decapsulated") > 0, "{}", ours.status()["path"]);
     assert!(ours.looped("super_frames_cut") > 0, "{}", ours.status()["workers"]);
-    assert_eq!(ours.drops(), ["ttl_expired 4"], "of each family one from each side");
+    // Of each family one from each side.
+    ours.await_drops(&["ttl_expired 4"]);
     assert_eq!(theirs.refused(), 0);
 }
 
@@ -52,7 +53,7 @@ fn options_that_our_node_does_not_know_are_passed_over_unless_they_are_critical(
     for address in &ours.pod.addresses {
         assert!(!theirs.pod.pings(*address, &["-c", "1", "-W", "1"]), "with a critical option, to {address}");
     }
-    assert_eq!(ours.drops(), ["tunnel_malformed 2"]);
+    ours.await_drops(&["tunnel_malformed 2"]);
 }
 
 /// The kernel's device, on kernels that have it; the others have Open vSwitch above.

@@ -98,10 +98,10 @@ impl OpenVSwitch {
         self.directory.join("db.sock").display().to_string()
     }
 
-    /// `ovs-vsctl`; it waits for the daemon, with a bound.
+    /// `ovs-vsctl`; it waits for the database, which may not listen yet when its socket is there, and the daemon, with a bound.
     fn vsctl(&self) -> Command {
         let mut command = self.program("ovs-vsctl");
-        command.args([format!("--db=unix:{}", self.socket()), "--timeout=20".to_owned()]);
+        command.args([format!("--db=unix:{}", self.socket()), "--retry".to_owned(), "--timeout=60".to_owned()]);
         command
     }
 

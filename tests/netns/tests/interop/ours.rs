@@ -98,6 +98,12 @@ impl Ours {
         drops.map(|(reason, count)| format!("{reason} {count}")).collect()
     }
 
+    /// Waits until it has dropped just that: what a worker counts is told a moment after the packet.
+    pub(crate) fn await_drops(&self, wanted: &[&str]) {
+        wait_for(&format!("the drops {wanted:?}"), || (self.drops() == wanted).then_some(()))
+            .unwrap_or_else(|error| panic!("{error}: {:?}", self.drops()));
+    }
+
     /// A namespace of its lab that is not there yet.
     pub(crate) fn namespace(&self, of: &str) -> (String, Netns) {
         let name = self.name.node_netns(of);
