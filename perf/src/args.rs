@@ -11,6 +11,7 @@ use sluice_lab::LabName;
 use crate::generators::Role;
 use crate::load::{ChurnPlan, Size};
 use crate::peers::Family;
+use crate::run::DEFAULT_LOCK;
 
 /// Measure the switch against a direct cable and a kernel bridge, on this machine.
 ///
@@ -28,8 +29,16 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// The scenarios and peers that there are.
     List(ListArgs),
+    /// Run scenarios over their peers in turn; print, and write results as JSON and as a page.
+    Run(RunArgs),
+    /// What differs between two runs, by the files that run --json wrote, and which of it is more than chance.
+    Compare(CompareArgs),
+    /// Results of an earlier run, by the file that run --json wrote: printed again, or as a page.
+    Report(ReportArgs),
     /// Interleaved trials of direct cable, kernel bridge and switch: TCP, ping-pong, UDP; medians and spread.
     Foundation(FoundationArgs),
+    /// What the generators do by themselves, with nothing between them: packets a second on one core, latency.
+    Calibrate(crate::calibrate::CalibrateArgs),
     /// What pods cost that are attached and silent: memory and processor time, per pod.
     IdleCost(IdleCostArgs),
     /// What a packet costs in memory, without kernel or device, on one core: nanoseconds or instructions.
@@ -78,6 +87,61 @@ pub(crate) struct ListArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Scenarios to run, one after another.
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub(crate) scenario: Vec<String>,
+    /// Peers to measure, of those that the scenario has [default: all]
+    #[arg(long, value_name = "PEER,..", value_delimiter = ',')]
+    pub(crate) peers: Option<Vec<String>>,
+    /// Trials of each measure over each peer, after one that only warms up.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) trials: u32,
+    /// Seconds of one measure in one trial, 0.1 to 600.
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Directory of scenario files, instead of the built-in ones.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scenarios: Option<PathBuf>,
+    /// Write the results as one page to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) lab: LabArgs,
+    /// Name of the lab that is made; one of this name that is there is removed first.
+    #[arg(long, value_name = "NAME", default_value = "perf")]
+    pub(crate) name: LabName,
+    /// The lock that keeps two runs from measuring each other.
+    #[arg(long, value_name = "FILE", hide = true, default_value = DEFAULT_LOCK)]
+    pub(crate) lock: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArgs {
+    /// Results of the first run.
+    #[arg(value_name = "A.json")]
+    pub(crate) first: PathBuf,
+    /// Results of the second run.
+    #[arg(value_name = "B.json")]
+    pub(crate) second: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// Results of a run.
+    pub(crate) file: PathBuf,
+    /// Write them as one page to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+}
+
+/// A number of seconds that makes sense for a measurement.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    if (0.1..=600.0).contains(&seconds) { Ok(seconds) } else { Err(format!("{text} is not between 0.1 and 600")) }
 }
 
 #[derive(Debug, clap::Args)]

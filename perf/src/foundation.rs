@@ -7,9 +7,10 @@ use sluice_lab::Stop;
 
 use crate::args::{FoundationArgs, PathKind};
 use crate::generators::pingpong::Latency;
-use crate::machine::{CpuTime, Machine};
+use crate::machine::Machine;
 use crate::measure::{Bench, UdpRun};
 use crate::peers::{Cores, Family, Path};
+use crate::processors::CpuTime;
 use crate::report::{self, AgentReport};
 use crate::series::{Series, interleave};
 use crate::session::Session;

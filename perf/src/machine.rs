@@ -1,14 +1,16 @@
 //! The machine that is measured on.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::processors::CpuTime;
 use crate::wakeup::WakeUp;
 
 /// What a result depends on and a reader cannot know.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Machine {
     /// Model name of the processor.
@@ -25,6 +27,10 @@ pub(crate) struct Machine {
     pub(crate) wake_up: WakeUp,
     /// Load averages over 1, 5 and 15 minutes when this program started, by `/proc/loadavg`.
     pub(crate) load_average: Option<[f64; 3]>,
+    /// What the kernel does about the processor's faults, by fault; each costs something on every system call.
+    pub(crate) mitigations: BTreeMap<String, String>,
+    /// Memory in MiB.
+    pub(crate) memory_mib: u64,
     /// Whether this program, and so most likely the agent beside it, was built with `--release`.
     pub(crate) release_build: bool,
 }
@@ -52,6 +58,8 @@ impl Machine {
             switch_core,
             wake_up: WakeUp::look(),
             load_average: load_average(&fs::read_to_string("/proc/loadavg").unwrap_or_default()),
+            mitigations: mitigations(),
+            memory_mib: memory_mib(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
             release_build: !cfg!(debug_assertions),
         })
     }
@@ -95,38 +103,25 @@ impl Machine {
     }
 }
 
+/// `/sys/devices/system/cpu/vulnerabilities`, but for the faults that this processor has not.
+fn mitigations() -> BTreeMap<String, String> {
+    let entries = fs::read_dir("/sys/devices/system/cpu/vulnerabilities").into_iter().flatten().flatten();
+    let of = |entry: fs::DirEntry| {
+        let text = fs::read_to_string(entry.path()).ok()?.trim().to_owned();
+        (text != "Not affected").then_some((entry.file_name().into_string().ok()?, text))
+    };
+    entries.filter_map(of).collect()
+}
+
+fn memory_mib(meminfo: &str) -> u64 {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    total.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
 /// The first three fields: tasks that ran or wanted to, over 1, 5 and 15 minutes.
 fn load_average(loadavg: &str) -> Option<[f64; 3]> {
     let mut fields = loadavg.split_ascii_whitespace().map(|field| field.parse().ok());
     Some([fields.next()??, fields.next()??, fields.next()??])
-}
-
-/// Time the processors have spent since boot, in clock ticks, from `/proc/stat`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CpuTime {
-    total: u64,
-    steal: u64,
-}
-
-impl CpuTime {
-    /// Reads it now.
-    pub(crate) fn now() -> Result<Self> {
-        let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
-        Self::parse(&stat).context("/proc/stat has no line of processor times")
-    }
-
-    /// The first line: user nice system idle iowait irq softirq steal (guest times are part of user).
-    fn parse(stat: &str) -> Option<Self> {
-        let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace();
-        let times = fields.take(8).map(|field| field.parse().ok()).collect::<Option<Vec<u64>>>()?;
-        Some(Self { total: times.iter().sum(), steal: *times.get(7)? })
-    }
-
-    /// Percent of all processor time since `earlier` that the hypervisor gave to others.
-    pub(crate) fn steal_percent_since(self, earlier: Self) -> f64 {
-        let total = self.total.saturating_sub(earlier.total);
-        if total == 0 { 0.0 } else { self.steal.saturating_sub(earlier.steal) as f64 * 100.0 / total as f64 }
-    }
 }
 
 #[cfg(test)]
@@ -134,15 +129,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steal_is_the_eighth_time() {
-        let earlier = CpuTime::parse("cpu  10 0 10 70 0 0 0 10 5 5\ncpu0 1\n").expect("well-formed");
-        let later = CpuTime::parse("cpu  60 0 10 70 0 0 0 60 5 5\n").expect("well-formed");
-        assert_eq!(earlier, CpuTime { total: 100, steal: 10 });
-        assert_eq!(later.steal_percent_since(earlier), 50.0);
-        assert_eq!(earlier.steal_percent_since(earlier), 0.0);
-        for broken in ["", "cpu", "cpu  1 2 3", "cpu  a b c d e f g h"] {
-            assert_eq!(CpuTime::parse(broken), None, "{broken:?}");
-        }
+    fn memory_is_told_in_mebibytes() {
+        assert_eq!(memory_mib("MemTotal:       16384000 kB\nMemFree: 1 kB\n"), 16_000);
+        assert_eq!(memory_mib(""), 0);
     }
 
     #[test]

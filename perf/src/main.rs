@@ -3,6 +3,7 @@
 //! ```text
 //! demo, foundation -> session (a lab, taken down at the end) -> peers (direct, direct-2, bridge, sluice)
 //!                  -> series (the paths take turns) -> measure -> worker -> generators, one process each, in the pods
+//! calibrate        -> session -> direct -> frames, source and sink by themselves
 //! idle-cost        -> session -> what the agent and the machine use, before and with pods
 //! datapath         -> the path alone, in memory, no lab
 //! control          -> objects to tables, in memory, no lab
@@ -13,12 +14,16 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod calibrate;
+mod commit;
+mod compare;
 mod control;
 mod datapath;
 mod demo;
 mod devices;
 mod foundation;
 mod generators;
+mod html;
 mod idle_cost;
 mod list;
 mod load;
@@ -27,11 +32,14 @@ mod measure;
 mod metrics;
 mod nearest;
 mod peers;
+mod processors;
 mod report;
-#[allow(dead_code)]
+mod results;
+mod retell;
 mod run;
-#[allow(dead_code)]
 mod scenario;
+#[allow(dead_code)]
+mod search;
 mod series;
 mod session;
 mod stats;
@@ -49,13 +57,20 @@ use crate::args::{Args, Command};
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// A run came to its end, and of some series no trial is valid.
+const NOTHING_VALID: u8 = 3;
+
 fn main() -> ExitCode {
     let Args { command } = Args::parse();
     let outcome = match command {
         Command::Worker(args) => generators::run(args.core, args.role),
         Command::Demo(args) => stop_on_signals().and_then(|stop| demo::run(&args, &stop)),
         Command::List(args) => list::run(&args),
+        Command::Run(args) => stop_on_signals().and_then(|stop| run::run(&args, &stop)),
+        Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => retell::run(&args),
         Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
+        Command::Calibrate(args) => stop_on_signals().and_then(|stop| calibrate::run(&args, &stop)),
         Command::Datapath(args) => datapath::run(&args),
         Command::Control(args) => control::run(&args),
         Command::Load(args) => stop_on_signals().and_then(|stop| load::run(&args, &stop)),
@@ -66,6 +81,7 @@ fn main() -> ExitCode {
     eprintln!("sluice-perf: {}", explain(&error));
     match error.downcast_ref::<LabError>() {
         Some(LabError::Interrupted) => ExitCode::from(INTERRUPTED),
+        _ if error.is::<run::NothingValid>() => ExitCode::from(NOTHING_VALID),
         _ => ExitCode::FAILURE,
     }
 }

@@ -16,7 +16,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::args::ControlArgs;
-use crate::machine::{CpuTime, Machine};
+use crate::machine::Machine;
+use crate::processors::CpuTime;
 use crate::report;
 
 use churn::{Change, Timed};

@@ -21,7 +21,8 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::args::DatapathArgs;
-use crate::machine::{CpuTime, Machine};
+use crate::machine::Machine;
+use crate::processors::CpuTime;
 use crate::report;
 
 use instructions::Counts;

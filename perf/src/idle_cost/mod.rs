@@ -17,7 +17,8 @@ use crate::report;
 use crate::session::Session;
 use crate::stats::{Spread, spread};
 
-use usage::{CpuTicks, Usage};
+use usage::Usage;
+pub(crate) use usage::{CpuTicks, own_memory_kib};
 
 /// Time for what an attachment sets off (neighbour discovery, the end of the plugin's processes) to be over.
 const SETTLE: Duration = Duration::from_secs(2);

@@ -62,6 +62,14 @@ impl Usage {
     }
 }
 
+/// Resident memory of a process in KiB less what it shares: packet memory and connection table.
+pub(crate) fn own_memory_kib(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has the agent ended?"))?;
+    let own = kib(&status, "VmRSS").zip(kib(&status, "RssShmem")).map(|(all, shared)| all - shared);
+    own.with_context(|| format!("{path} has no VmRSS and RssShmem"))
+}
+
 /// The value of a line such as `VmRSS:     1234 kB`, which is KiB.
 fn kib(text: &str, name: &str) -> Option<f64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -70,11 +78,11 @@ fn kib(text: &str, name: &str) -> Option<f64> {
 
 /// Processor time of a process, in clock ticks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CpuTicks(u64);
+pub(crate) struct CpuTicks(u64);
 
 impl CpuTicks {
     /// User and system time of all threads of a process until now.
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/stat");
         let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}: has the agent ended?"))?;
         Self::parse(&stat).with_context(|| format!("{path} has no processor times"))
@@ -88,7 +96,7 @@ impl CpuTicks {
     }
 
     /// Percent of one core since `earlier`, `elapsed` ago.
-    pub(super) fn percent_since(self, earlier: Self, elapsed: Duration) -> f64 {
+    pub(crate) fn percent_since(self, earlier: Self, elapsed: Duration) -> f64 {
         self.percent(earlier, elapsed, rustix::param::clock_ticks_per_second())
     }
 

@@ -96,7 +96,7 @@ fn second_of_day(line: &str) -> Option<f64> {
 }
 
 /// The time now as objects have it (RFC 3339, UTC, microseconds).
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(i64::try_from(days).unwrap_or(0));

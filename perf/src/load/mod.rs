@@ -27,6 +27,7 @@ use tokio::runtime::Runtime;
 use crate::args::LoadArgs;
 use crate::report;
 use churn::Churned;
+pub(crate) use daemon::now;
 use requests::Requests;
 pub(crate) use size::Size;
 

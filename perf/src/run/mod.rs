@@ -22,15 +22,25 @@
 //! what is missing must be among the drops that the standing peer and the measure name, else the trial is invalid. It tells
 //! its figures beforehand, so that tables, plots and comparisons know unit and direction, and is registered in [`measures`].
 
+mod command;
+mod lock;
 mod manifests;
 mod measure;
 mod measures;
+mod output;
 mod peer;
+mod progress;
+mod rounds;
 mod sluice;
+mod table;
+mod validity;
 
+pub(crate) use command::{NothingValid, run};
+pub(crate) use lock::DEFAULT_LOCK;
 pub(crate) use measure::{Better, Figure, Load, Measure, Outcome, Packets, Stage, Takes};
-#[allow(unused_imports)]
-pub(crate) use peer::{Peer, Site, Standing};
+pub(crate) use output::Output;
+pub(crate) use peer::Peer;
+pub(crate) use table::{print, short};
 
 /// Every peer there is, in the order of tables.
 pub(crate) fn peers() -> &'static [&'static dyn Peer] {
@@ -44,7 +54,15 @@ pub(crate) fn peer(name: &str) -> Option<&'static dyn Peer> {
 
 /// Every measure there is.
 pub(crate) fn measures() -> &'static [&'static dyn Measure] {
-    &[&measures::Tcp, &measures::PingPong, &measures::Udp, &measures::Connect]
+    &[
+        &measures::Tcp,
+        &measures::PingPong,
+        &measures::Udp,
+        &measures::Connect,
+        &measures::Attach,
+        &measures::Idle,
+        &measures::Restart,
+    ]
 }
 
 /// The measure of a name.

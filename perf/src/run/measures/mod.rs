@@ -1,10 +1,12 @@
 //! The measures: each starts generators at both ends and reads what they say.
 
+mod agent;
 mod connect;
 mod pingpong;
 mod tcp;
 mod udp;
 
+pub(super) use agent::{Attach, Idle, Restart};
 pub(super) use connect::Connect;
 pub(super) use pingpong::PingPong;
 pub(super) use tcp::Tcp;
