@@ -218,7 +218,8 @@ async fn changes_behind_links_are_found_at_the_interval() {
     // A link that leads nowhere is a fault and takes nothing away.
     fs::remove_file(&target).unwrap();
     assert_eq!(scene.fault().await.problem, Problem::Unreadable(std::io::ErrorKind::NotFound));
-    fs::write(&target, pod("b")).unwrap();
+    // As a whole: an empty file would take its object away.
+    replace(&target, &pod("b"));
     scene.expect(&["cleared"]).await;
 }
 

@@ -22,7 +22,8 @@ fn authority_file(directory: &Path, authority: &Authority) -> String {
 #[tokio::test]
 async fn a_server_with_other_certificates_is_not_trusted_until_the_kubeconfig_has_them() {
     let (first, second) = (Authority::new(), Authority::new());
-    let server = Server::start_at("127.0.0.1:0", Some(first.acceptor())).await;
+    // Where no other test listens, so that none gets the port between the two.
+    let server = Server::start_at("127.0.0.2:0", Some(first.acceptor())).await;
     let address = server.address.to_string();
     server.answer_pods([list("a", 3)]);
     let directory = tempfile::tempdir().expect("a directory");
@@ -95,7 +96,9 @@ async fn a_service_account_knows_the_server_by_its_authority_and_shows_its_token
     let mut told = Told::from(directory, access, timing());
     told.fault_with("token: No such file").await;
     std::fs::write(told.directory.path().join("ca.crt"), authority.pem()).expect("the authority");
-    std::fs::write(told.directory.path().join("token"), "of-the-pod").expect("the token");
+    // As a whole, so that no empty one is read.
+    let (new, token) = (told.directory.path().join("token.new"), told.directory.path().join("token"));
+    std::fs::write(&new, "of-the-pod").and_then(|()| std::fs::rename(&new, &token)).expect("the token");
     told.until("apply Pod default/a").await;
     let asked = server.asked("pods");
     assert_eq!(asked[0].headers.get("authorization").map(String::as_str), Some("Bearer of-the-pod"));

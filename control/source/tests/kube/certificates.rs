@@ -23,10 +23,10 @@ impl Authority {
         self.0.pem()
     }
 
-    /// What a server at 127.0.0.1 needs.
+    /// What a server at 127.0.0.1 or 127.0.0.2 needs.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         let key = KeyPair::generate().expect("a key");
-        let parameters = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+        let parameters = CertificateParams::new(["127.0.0.1", "127.0.0.2"].map(str::to_owned)).expect("parameters");
         let certificate = parameters.signed_by(&key, &self.0).expect("a certificate");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

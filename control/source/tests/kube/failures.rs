@@ -7,6 +7,9 @@ use sluice_source::kube::{KindState, Timing};
 use crate::server::{Ending, Reply, Server, bookmark, line, pod, pods, status};
 use crate::told::{self, Told, timing};
 
+/// Where no other test listens, so that none gets the port in between.
+const LATE: &str = "127.0.0.3:0";
+
 /// A list with one Pod, as a stream that goes on as its watch.
 fn good() -> Reply {
     Reply::lines(&[line("ADDED", &pod("a", 3)), bookmark("Pod", 5, true)])
@@ -46,7 +49,8 @@ async fn a_watch_on_which_not_even_bookmarks_come_is_begun_anew_without_a_fault(
 async fn a_missing_right_is_named_the_other_kinds_go_on_and_the_sync_waits() {
     let server = Server::start().await;
     let forbidden = "pods is forbidden: User cannot watch resource";
-    server.answer_pods([vec![Reply::status(403, forbidden); 30], vec![good()]].concat());
+    // As long as the others may take.
+    server.answer_pods(vec![Reply::status(403, forbidden); 10_000]);
     let mut told = Told::of(&server);
     let fault = told.fault_with("forbidden").await;
     let text =
@@ -57,6 +61,7 @@ async fn a_missing_right_is_named_the_other_kinds_go_on_and_the_sync_waits() {
     assert!(!status.synced && status.last_failure.is_some());
     told::all_but_one_synced(&handle).await;
     assert!(!told.is_synced());
+    server.answer_now("pods", [good()]);
     // Told once, cleared when the right is granted.
     told.expect(&["apply Pod default/a", "cleared watch of Pod"]).await;
     told.until_synced().await;
@@ -202,7 +207,7 @@ async fn a_list_whose_stream_breaks_off_is_read_in_pages() {
 
 #[tokio::test]
 async fn a_server_that_comes_late_is_found() {
-    let server = Server::start().await;
+    let server = Server::start_at(LATE, None).await;
     let address = server.address.to_string();
     drop(server);
     let directory = tempfile::tempdir().expect("a directory");

@@ -168,6 +168,11 @@ impl Server {
         self.script.lock().expect("the script").next.entry(resource).or_default().extend(replies);
     }
 
+    /// The same in place of what would have been answered next.
+    pub(crate) fn answer_now(&self, resource: &'static str, replies: impl IntoIterator<Item = Reply>) {
+        self.script.lock().expect("the script").next.insert(resource, replies.into_iter().collect());
+    }
+
     /// Requests of a resource so far.
     pub(crate) fn asked(&self, resource: &str) -> Vec<Asked> {
         let script = self.script.lock().expect("the script");
