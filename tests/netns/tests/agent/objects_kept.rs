@@ -50,12 +50,12 @@ impl Rebooted {
         let listener = self.guarded.netns.run(|| TcpListener::bind(("0.0.0.0", PORT))).unwrap().expect("a free port");
         let accept = std::thread::spawn(move || drop(listener.accept()));
         let to: SocketAddr = SERVICE.parse().unwrap();
-        let connected = |pod: &Pod| {
-            let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(1));
+        let connected = |pod: &Pod, patience: u64| {
+            let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(patience));
             pod.netns.run(connect).unwrap().is_ok_and(|mut stream| stream.read(&mut [0]).is_ok())
         };
-        let kept_out = !connected(&self.stranger);
-        let let_in = connected(&self.friend);
+        let kept_out = !connected(&self.stranger, 1);
+        let let_in = connected(&self.friend, 5);
         // Whoever was not let in leaves the listener waiting.
         let own = (self.address.as_str(), PORT);
         let _ = self.guarded.netns.run(|| TcpStream::connect(own)).unwrap();
