@@ -18,13 +18,13 @@ use crate::process::{ProcessId, wait_for_child};
 use crate::stop::Stop;
 
 /// How long an agent may take from its start to its readiness.
-const READY_BOUND: Duration = Duration::from_secs(20);
+const READY_BOUND: Duration = Duration::from_secs(60);
 
 /// Time between two looks at an agent that is starting.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Bound on one status request.
-pub(crate) const ANSWER_BOUND: Duration = Duration::from_secs(2);
+pub(crate) const ANSWER_BOUND: Duration = Duration::from_secs(10);
 
 /// Lines of the agent's log shown with a failure.
 const TAIL_LINES: usize = 25;

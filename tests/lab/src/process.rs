@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 /// How long a process may take to end after SIGTERM before it gets SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long the kernel may take to end a killed process.
-const KILL_GRACE: Duration = Duration::from_secs(5);
+/// How long the kernel may take to end a killed process. An agent has a socket for each pod, and the kernel waits for its other
+/// cores before it is done with one.
+const KILL_GRACE: Duration = Duration::from_secs(30);
 
 /// One process, told from a later one with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
