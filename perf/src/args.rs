@@ -343,6 +343,16 @@ pub(crate) enum PathKind {
     Bridge,
     /// Two nodes with the kernel's bridge and VXLAN.
     Vxlan,
+    /// The kernel as a router, with nftables for Services; in scenarios alone.
+    #[value(skip)]
+    Nftables,
+    /// Open vSwitch with AF_XDP ports; in scenarios alone.
+    #[value(skip)]
+    #[serde(rename = "openvswitch")]
+    OpenVSwitch,
+    /// A program that redirects from veth to veth; in scenarios alone.
+    #[value(skip)]
+    Redirect,
     /// The switch.
     Sluice,
 }
@@ -355,6 +365,9 @@ impl PathKind {
             Self::DirectTwoCores => "direct-2",
             Self::Bridge => "bridge",
             Self::Vxlan => "vxlan",
+            Self::Nftables => "nftables",
+            Self::OpenVSwitch => "openvswitch",
+            Self::Redirect => "redirect",
             Self::Sluice => "sluice",
         }
     }

@@ -98,6 +98,9 @@ impl Session {
             PathKind::Direct | PathKind::DirectTwoCores => peers::direct::make(&self.name, kind, cores),
             PathKind::Bridge => peers::bridge::make(&self.name, cores),
             PathKind::Vxlan => peers::vxlan::make(&self.name, cores),
+            PathKind::Nftables | PathKind::OpenVSwitch | PathKind::Redirect => {
+                anyhow::bail!("only scenarios bring it up: see `sluice-perf list`")
+            }
             PathKind::Sluice => peers::sluice::of(lab.context("the switch needs the lab to be up")?, cores),
         }
     }

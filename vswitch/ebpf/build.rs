@@ -8,7 +8,7 @@ fn main() {
         compile(name, &format!("src/{name}.bpf.c"));
     }
     println!("cargo::rerun-if-changed=src/traffic/stamp.bpf.h");
-    for name in ["inject", "sink"] {
+    for name in ["inject", "sink", "redirect"] {
         compile(name, &format!("src/traffic/{name}.bpf.c"));
     }
 }

@@ -2,6 +2,10 @@
 
 pub(crate) mod bridge;
 pub(crate) mod direct;
+pub(crate) mod nftables;
+pub(crate) mod openvswitch;
+pub(crate) mod redirect;
+pub(crate) mod services;
 pub(crate) mod sluice;
 pub(crate) mod vxlan;
 
@@ -75,9 +79,9 @@ impl Cores {
     pub(crate) fn of(kind: PathKind, load: usize, switch: usize) -> Self {
         let both = Self { client: load, server: load, switch: None };
         match kind {
-            PathKind::Direct | PathKind::Bridge | PathKind::Vxlan => both,
+            PathKind::Direct | PathKind::Bridge | PathKind::Vxlan | PathKind::Nftables | PathKind::Redirect => both,
             PathKind::DirectTwoCores => Self { server: switch, ..both },
-            PathKind::Sluice => Self { switch: Some(switch), ..both },
+            PathKind::OpenVSwitch | PathKind::Sluice => Self { switch: Some(switch), ..both },
         }
     }
 }

@@ -117,7 +117,7 @@ fn mac(number: u8) -> String {
 }
 
 /// Runs the commands of `ip -batch` in a namespace; every one must succeed.
-fn ip(netns: &str, commands: &str) -> Result<()> {
+pub(super) fn ip(netns: &str, commands: &str) -> Result<()> {
     let mut command = Command::new("ip");
     command.args(["-n", netns, "-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start ip, of iproute2")?;

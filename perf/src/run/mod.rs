@@ -30,6 +30,7 @@ mod measures;
 mod output;
 mod peer;
 mod progress;
+mod rivals;
 mod rounds;
 mod sluice;
 mod table;
@@ -40,11 +41,20 @@ pub(crate) use lock::DEFAULT_LOCK;
 pub(crate) use measure::{Better, Figure, Load, Measure, Outcome, Packets, Stage, Takes};
 pub(crate) use output::Output;
 pub(crate) use peer::Peer;
-pub(crate) use table::{print, short};
+pub(crate) use table::{print, reasons, short, targets};
 
 /// Every peer there is, in the order of tables.
 pub(crate) fn peers() -> &'static [&'static dyn Peer] {
-    &[&peer::Direct, &peer::DirectTwoCores, &peer::Bridge, &peer::Vxlan, &sluice::Sluice]
+    &[
+        &peer::Direct,
+        &peer::DirectTwoCores,
+        &peer::Bridge,
+        &peer::Vxlan,
+        &rivals::Redirect,
+        &rivals::Nftables,
+        &rivals::OpenVSwitch,
+        &sluice::Sluice,
+    ]
 }
 
 /// The peer of a name.
