@@ -38,7 +38,6 @@ mod results;
 mod retell;
 mod run;
 mod scenario;
-#[allow(dead_code)]
 mod search;
 mod series;
 mod session;

@@ -19,6 +19,8 @@ pub(super) const CLIENT: &str = "client";
 pub(super) const SERVER: &str = "server";
 /// The ranges that the Services' addresses are from.
 pub(super) const SERVICE_RANGES: [&str; 2] = ["10.96.0.0/16", "fd00:10:96::/112"];
+/// Objects of one file: readers of YAML bound what they take from one.
+const MOST_IN_A_FILE: usize = 1000;
 /// Values of the label `app` that policies are spread over; the server has the first.
 const APPS: u32 = 100;
 
@@ -27,13 +29,18 @@ pub(super) fn write(directory: &Path, topology: &Topology, pods: u32) -> Result<
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let count = if topology.place == Place::Nodes { 2 } else { 1 };
     let nodes: Vec<Value> = NODES.iter().zip(1..).take(count).map(|(name, number)| node(name, number)).collect();
-    let services = (0..topology.services).map(service).collect();
-    for (name, objects) in [
-        ("nodes", nodes),
-        ("pods", self::pods(topology, pods)),
-        ("services", services),
-        ("policies", policies(topology.policies)),
-    ] {
+    let services: Vec<Value> = (0..topology.services).map(service).collect();
+    let policies = policies(topology.policies);
+    let mut files = vec![("nodes".to_owned(), nodes.as_slice())];
+    let pods = self::pods(topology, pods);
+    files.push(("pods".to_owned(), &pods));
+    files.extend(
+        services.chunks(MOST_IN_A_FILE).zip(0..).map(|(part, number): (_, u32)| (format!("services-{number}"), part)),
+    );
+    files.extend(
+        policies.chunks(MOST_IN_A_FILE).zip(0..).map(|(part, number): (_, u32)| (format!("policies-{number}"), part)),
+    );
+    for (name, objects) in files {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
         // Agents read what ends with .json: the file appears with all that is in it.
         let (beside, file) = (directory.join(format!("{name}.new")), directory.join(format!("{name}.json")));
@@ -152,6 +159,20 @@ mod tests {
             assert!(addresses.into_iter().all(|address| seen.insert(address)));
         }
         assert_eq!(service(3)["spec"]["clusterIP"], "10.96.0.13");
+    }
+
+    #[test]
+    fn many_objects_are_in_several_files() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        write(directory.path(), &Topology { services: 2500, policies: 1, ..topology(Place::Node) }, 2)
+            .expect("writable");
+        let mut names: Vec<String> = fs::read_dir(directory.path())
+            .expect("readable")
+            .map(|entry| entry.expect("readable").file_name().into_string().expect("plain text"))
+            .collect();
+        names.sort();
+        let expected = ["nodes", "pods", "policies-0", "services-0", "services-1", "services-2"];
+        assert_eq!(names, expected.map(|name| format!("{name}.json")));
     }
 
     #[test]

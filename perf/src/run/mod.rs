@@ -23,6 +23,7 @@
 //! its figures beforehand, so that tables, plots and comparisons know unit and direction, and is registered in [`measures`].
 
 mod command;
+mod frames;
 mod lock;
 mod manifests;
 mod measure;
@@ -68,6 +69,8 @@ pub(crate) fn measures() -> &'static [&'static dyn Measure] {
         &measures::Tcp,
         &measures::PingPong,
         &measures::Udp,
+        &frames::Frames,
+        &frames::FrameRate,
         &measures::Connect,
         &measures::Attach,
         &measures::Idle,

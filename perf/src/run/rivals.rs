@@ -12,7 +12,6 @@ use super::manifests::{SERVICE_RANGES, service_addresses};
 use super::peer::{Peer, SERVER_PORT, SERVICE_PORT, Site, Standing};
 use crate::args::PathKind;
 use crate::devices;
-use crate::generators::frames::let_frames_in;
 use crate::peers::openvswitch::OpenVSwitch as Made;
 use crate::peers::services::Services;
 use crate::peers::{Family, Path, nftables, openvswitch, redirect};
@@ -122,7 +121,6 @@ impl Peer for Nftables {
         let path = nftables::make(lab, site.cores(PathKind::Nftables), &services)?;
         site.bench.await_path(&path)?;
         let node = Netns::open_named(&lab.node_netns("peer.nftables.node"))?;
-        let_frames_in(&path.client, path.interface, &node)?;
         Ok(Box::new(Kernel { path, node, services, _program: None }))
     }
 }
@@ -148,7 +146,6 @@ impl Peer for Redirect {
         let (path, program) = redirect::make(lab, site.cores(PathKind::Redirect))?;
         site.bench.await_path(&path)?;
         let node = Netns::open_named(&lab.node_netns("peer.redirect.node"))?;
-        let_frames_in(&path.client, path.interface, &node)?;
         Ok(Box::new(Kernel { path, node, services: services(topology), _program: Some(program) }))
     }
 }
