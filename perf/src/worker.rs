@@ -18,6 +18,9 @@ use crate::generators::Ready;
 /// Time between two looks at the stop flag.
 const TICK: Duration = Duration::from_millis(50);
 
+/// The running program itself, also after its file was replaced by a newer one.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// How long a server may take to listen.
 const START_BOUND: Duration = Duration::from_secs(5);
 
@@ -33,8 +36,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts a generator in `netns` on `core`; `role` is its part of the command line.
     pub(crate) fn spawn(netns: &Netns, core: usize, role: &[&str], stop: &Stop) -> Result<Self> {
-        let program = std::env::current_exe().context("where is this program")?;
-        let mut command = Command::new(program);
+        let mut command = Command::new(THIS_PROGRAM);
         command.arg("worker").arg("--core").arg(core.to_string()).args(role.iter().map(OsString::from));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A Ctrl-C at the terminal is for us; we end the generators ourselves.
