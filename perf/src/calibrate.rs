@@ -8,7 +8,7 @@ use serde::Serialize;
 use sluice_lab::{LabName, Stop};
 
 use crate::args::PathKind;
-use crate::generators::frames::{self, Distribution, FrameEnds, FramePlan, FrameTrial, Place, Sizes};
+use crate::generators::frames::{self, Distribution, Entry, FrameEnds, FramePlan, FrameTrial, Place, Sizes};
 use crate::machine::{CpuTime, Machine};
 use crate::peers::{self, Cores, Family, Path};
 use crate::report;
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &CalibrateArgs, stop: &Stop) -> Result<()> {
     let path =
         peers::direct::make(session.name(), PathKind::Direct, Cores::of(PathKind::Direct, machine.load_core, 0))?;
     // For what is counted at the stack, which has no program in the driver.
-    frames::let_frames_in(&path.client, path.interface, &path.server)?;
+    let _entry = Entry::open(&session.name().netns_prefix(), &path.client, path.interface)?;
     let mut rows = Vec::new();
     for &family in args.family.families() {
         let mut tried = Vec::new();

@@ -37,6 +37,9 @@ impl Goal {
     }
 }
 
+/// Trials at the end that only confirm.
+const RESERVED: usize = 3;
+
 /// The bounds, and what is known.
 struct Search<'t> {
     goal: Goal,
@@ -68,7 +71,7 @@ impl Search<'_> {
             self.probe(came)?;
         }
         while self.is_left() {
-            match self.next() {
+            match self.next().filter(|_| !self.is_late()) {
                 Some(rate) => self.probe(rate)?,
                 None if self.below == 0 || self.passes(self.below) >= 2 => break,
                 // A second look: one trial that went well may have been luck.
@@ -80,6 +83,11 @@ impl Search<'_> {
 
     fn is_left(&self) -> bool {
         self.points.len() < self.goal.trials as usize
+    }
+
+    /// True when what is left is needed to confirm a rate: that and, should it fail, the one below it.
+    fn is_late(&self) -> bool {
+        self.below > 0 && self.points.len() + RESERVED >= self.goal.trials as usize
     }
 
     /// The rate at which packets came when the highest was offered, a little lower.

@@ -57,9 +57,17 @@ fn a_rate_that_was_carried_by_luck_is_not_confirmed() {
 
 #[test]
 fn trials_are_bounded_and_what_they_left_open_is_said() {
-    let found = search(Goal { trials: 3, ..Goal::ndr(1, 3_000_000) }, &mut path(7)).expect("no trial fails");
-    assert_eq!(found.points.len(), 3);
-    assert!(!found.confirmed);
+    let found = search(Goal { trials: 3, ..Goal::ndr(1, 3_000_000) }, &mut path(1_000)).expect("no trial fails");
+    assert!(found.points.len() <= 3);
+    let one = search(Goal { trials: 1, ..Goal::ndr(1, 1_000) }, &mut path(1_000)).expect("no trial fails");
+    assert_eq!((one.rate, one.confirmed), (Some(1_000), false));
+}
+
+#[test]
+fn trials_are_kept_for_a_second_look() {
+    let found =
+        search(Goal { trials: 8, precision: 1e-6, ..Goal::ndr(1, 3_000_000) }, &mut path(640_123)).expect("it goes");
+    assert!(found.confirmed && found.points.len() <= 8, "{found:?}");
 }
 
 #[test]

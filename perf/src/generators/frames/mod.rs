@@ -9,16 +9,18 @@
 //! The source is an open loop: a burst goes when it is due, whatever became of those before, and every packet bears the time when
 //! it was due. So a latency has in it what the source itself was late, and nothing is left out while something is stuck.
 
+mod entry;
 mod next_hop;
 mod order;
 mod sink;
 mod source;
 mod trial;
 
+pub(crate) use entry::Entry;
 pub(crate) use order::{Distribution, Sizes};
 pub(crate) use sink::{Place, SinkArgs, sink};
 pub(crate) use source::{SourceArgs, source};
-pub(crate) use trial::{FrameEnds, FramePlan, FrameTrial, let_frames_in, run};
+pub(crate) use trial::{FrameEnds, FramePlan, FrameTrial, Limit, run};
 
 /// The ports that frames go to where they go to the server itself: as many as a million flows need beside their own ports.
 pub(crate) const PORTS: std::ops::RangeInclusive<u16> = 9000..=9031;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use sluice_host::{LinkChange, Netlink, Netns, offload};
+use sluice_host::Netns;
 use sluice_lab::Stop;
 
 use super::sink::{Counting, FramesReceived};
@@ -189,18 +189,6 @@ pub(crate) fn run(ends: &FrameEnds<'_>, plan: &FramePlan, stop: &Stop) -> Result
     sink.no_more();
     let received: FramesReceived = sink.answer(bound)?;
     Ok(FrameTrial::of(plan, &sent, &received))
-}
-
-/// Has the far end of a pod's device, in `node`, take `xdp_frame`s: GRO gives it the ring that they come in by. A device with
-/// native XDP takes them as it is.
-pub(crate) fn let_frames_in(pod: &Netns, interface: &str, node: &Netns) -> Result<()> {
-    let near = Netlink::open_in(pod)?.link_by_name(interface)?;
-    let far = near.peer.with_context(|| format!("{interface} in {} is no veth", pod.label()))?;
-    let mut netlink = Netlink::open_in(node)?;
-    // Only of a device that is up does veth notice this.
-    netlink.set_link(far, &LinkChange::up())?;
-    offload::set(&mut netlink, far, &[(offload::GRO, false)])?;
-    Ok(offload::set(&mut netlink, far, &[(offload::GRO, true)])?)
 }
 
 #[cfg(test)]
