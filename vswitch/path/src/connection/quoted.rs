@@ -3,7 +3,7 @@
 use sluice_connections::{Connection, Segment, Table};
 use sluice_tables::{Encapsulation, Tables, Tunnel};
 use sluice_wire::ethernet::{self, ethertype};
-use sluice_wire::icmpv4::unreachable::{FRAGMENTATION_NEEDED, NETWORK};
+use sluice_wire::icmpv4::unreachable::{FRAGMENTATION_NEEDED, NETWORK, PORT};
 use sluice_wire::parse::L3;
 use sluice_wire::quote::{self, Quote};
 use sluice_wire::{icmpv4, icmpv6, protocol, udp};
@@ -150,6 +150,15 @@ fn failure(message: &[u8], outer: L3, overhead: usize, inner: L3) -> Option<Fail
     let (&kind, &code) = (message.first()?, message.get(1)?);
     if let Some(mtu) = told(message, outer) {
         return Some(Failure::TooBig { mtu: believed(mtu.saturating_sub(overhead as u32), inner) });
+    }
+    // A node refuses the tunnel's port while its switch is away, as during an upgrade. That passes in a second or two, and a sender who
+    // was told would give up a connection that it has just begun.
+    let refused = match outer {
+        L3::Ipv4 => (kind, code) == (icmpv4::kind::UNREACHABLE, PORT),
+        _ => (kind, code) == (icmpv6::kind::UNREACHABLE, icmpv6::unreachable::PORT),
+    };
+    if refused {
+        return None;
     }
     // Of hops and ports on the way between the nodes the sender inside knows nothing (RFC 2003 section 4).
     Some(match (outer, kind) {

@@ -105,6 +105,17 @@ fn a_router_of_the_underlay_speaks_about_a_tunnel_packet_and_the_pod_is_told_abo
     }
 }
 
+#[test]
+fn a_node_that_refuses_the_tunnels_port_ends_no_connection_of_a_pod() {
+    for v6 in [false, true] {
+        let mut bed = bed(FAR);
+        let tunnelled = bed.send(A, &up(v6, A, VIP).udp(1000, 80, &[7; 1000])).frame();
+        let refusal = |error| incoming(false, ROUTER, UPLINK).icmp_error(error, quote(&tunnelled, 500));
+        assert_eq!(bed.send(UPLINK, &refusal(IcmpError::PortUnreachable)).port(), HOST.port, "its switch is away");
+        assert_eq!(bed.send(UPLINK, &refusal(IcmpError::HostUnreachable)).port(), A.port, "the node is");
+    }
+}
+
 fn gateway_mac() -> sluice_wire::MacAddr {
     sluice_tables::GATEWAY_MAC
 }
