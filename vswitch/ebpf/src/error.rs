@@ -21,7 +21,9 @@ pub enum XdpMode {
 #[derive(Debug, Error)]
 pub enum EbpfError {
     /// The kernel did not take the program.
-    #[error("loading the BPF program: {0}; needs CAP_BPF and CAP_NET_ADMIN, and a kernel with CONFIG_XDP_SOCKETS")]
+    #[error(
+        "loading the BPF program: {0}; needs CAP_NET_ADMIN with CAP_BPF and CAP_PERFMON, or with CAP_SYS_ADMIN, and a kernel from 5.18 on with CONFIG_XDP_SOCKETS"
+    )]
     Load(String),
     /// The device did not take the program.
     #[error("attaching the XDP program to device {ifindex} in {mode:?} mode: {source}; {remedy}")]
