@@ -127,7 +127,7 @@ fn all_targets(html: &mut String, document: &Document) {
     }
     rows.sort_by_key(|(_, row)| ["missed", "aim not reached"].iter().position(|word| row[4] == *word).unwrap_or(9));
     html.push_str(
-        "<h2>Targets, the missed ones first</h2>\n<div class=\"scroll\"><table><thead><tr><th>What</th><th>Reached</th>\
+        "<h2>Targets, the missed ones first</h2>\n<div class=\"scroll wide\"><table><thead><tr><th>What</th><th>Reached</th>\
                    <th>Must</th><th>Aim</th><th>Verdict</th></tr></thead><tbody>\n",
     );
     for (name, [what, reached, must, aim, verdict]) in rows {
@@ -138,7 +138,7 @@ fn all_targets(html: &mut String, document: &Document) {
         };
         let _ = writeln!(
             html,
-            "<tr><td>{}: {}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"{class}\">{}</td></tr>",
+            "<tr><td>{}: {}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n {class}\">{}</td></tr>",
             text(&name),
             text(&what),
             text(&reached),

@@ -10,4 +10,5 @@ mod driver;
 mod harness;
 mod lifecycle;
 mod reports;
+mod scenarios;
 mod traffic;
