@@ -31,11 +31,17 @@ const TCP_MILLIS: u64 = 1500;
 const CALLS: u32 = 200;
 const CALLS_IN_VAIN: u32 = 10;
 
-/// Milliseconds after which a connection counts as silent.
-const PATIENCE: u64 = 250;
+/// Milliseconds after which a connection counts as silent: of a row that is to be, and of one that is to hear something.
+const SILENCE: u64 = 250;
+const PATIENCE: u64 = 5000;
 
 /// How long objects may take to be in force.
-const IN_FORCE: Duration = Duration::from_secs(10);
+const IN_FORCE: Duration = Duration::from_secs(60);
+
+/// A worker tells what it has counted a moment after a packet: for so long nothing may have changed.
+const SETTLED: Duration = Duration::from_millis(100);
+/// How often that is looked at, at most.
+const LOOKS: u32 = 50;
 
 /// What the second act gave.
 #[derive(Debug, Serialize)]
@@ -149,20 +155,20 @@ impl Stage<'_> {
         let frontends = manifests::frontends();
 
         let mut rows = Vec::new();
-        for (what, from, name, targets, count) in [
-            ("ClusterIP", &client, CLIENT, frontends.to_vec(), CALLS),
-            ("ClusterIP, port undefined", &client, CLIENT, frontends.map(beside).to_vec(), CALLS_IN_VAIN),
-            ("NodePort", &outside, "outside", at(&node.addresses, NODE_PORT), CALLS),
-            ("masquerade", &client, CLIENT, at(&beyond, WEB_PORT), CALLS),
-            ("policy lets in", &client, CLIENT, at(db, DB_PORT), CALLS),
-            ("policy shuts out", &guest, GUEST, at(db, DB_PORT), CALLS_IN_VAIN),
+        for (what, from, name, targets, (count, patience)) in [
+            ("ClusterIP", &client, CLIENT, frontends.to_vec(), (CALLS, PATIENCE)),
+            ("ClusterIP, port undefined", &client, CLIENT, frontends.map(beside).to_vec(), (CALLS_IN_VAIN, PATIENCE)),
+            ("NodePort", &outside, "outside", at(&node.addresses, NODE_PORT), (CALLS, PATIENCE)),
+            ("masquerade", &client, CLIENT, at(&beyond, WEB_PORT), (CALLS, PATIENCE)),
+            ("policy lets in", &client, CLIENT, at(db, DB_PORT), (CALLS, PATIENCE)),
+            ("policy shuts out", &guest, GUEST, at(db, DB_PORT), (CALLS_IN_VAIN, SILENCE)),
         ] {
             for to in targets {
                 // Pods were attached a moment ago, and each agent hears of the others' on its own.
                 if count == CALLS {
                     self.await_answer(from, to)?;
                 }
-                rows.push(self.row(what, from, name, to, count)?);
+                rows.push(self.row(what, from, name, to, (count, patience))?);
             }
         }
         print_calls(&rows);
@@ -171,7 +177,7 @@ impl Stage<'_> {
 
     fn await_answer(&self, from: &Netns, to: SocketAddr) -> Result<()> {
         let start = Instant::now();
-        while self.bench.call(from, to, 1, PATIENCE)?.answered.is_empty() {
+        while self.bench.call(from, to, 1, SILENCE)?.answered.is_empty() {
             if start.elapsed() > IN_FORCE {
                 bail!("{to} does not answer within {IN_FORCE:?}; dropped so far: {:?}", self.drops()?);
             }
@@ -179,15 +185,37 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn row(&self, what: &'static str, from: &Netns, name: &str, to: SocketAddr, count: u32) -> Result<Row> {
-        let before = self.drops()?;
-        let calls = self.bench.call(from, to, count, PATIENCE)?;
-        let mut dropped = self.drops()?;
+    /// So many calls, each with that patience in milliseconds.
+    fn row(
+        &self,
+        what: &'static str,
+        from: &Netns,
+        name: &str,
+        to: SocketAddr,
+        (count, patience): (u32, u64),
+    ) -> Result<Row> {
+        let before = self.settled_drops()?;
+        let calls = self.bench.call(from, to, count, patience)?;
+        let mut dropped = self.settled_drops()?;
         for (reason, count) in &mut dropped {
             *count -= before.get(reason).copied().unwrap_or(0);
         }
         dropped.retain(|_, count| *count > 0);
         Ok(Row { what, from: name.to_owned(), to, calls, dropped })
+    }
+
+    /// What was dropped so far, once all of it has been told.
+    fn settled_drops(&self) -> Result<BTreeMap<String, u64>> {
+        let mut last = self.drops()?;
+        for _ in 0..LOOKS {
+            std::thread::sleep(SETTLED);
+            let now = self.drops()?;
+            if now == last {
+                break;
+            }
+            last = now;
+        }
+        Ok(last)
     }
 
     /// What the verdicts of Services and policies have dropped so far, by `node reason`.

