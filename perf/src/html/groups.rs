@@ -42,12 +42,14 @@ impl<'d> Group<'d> {
     }
 
     pub(super) fn kind(&self) -> Kind {
-        let times = self.figures.iter().filter(|figure| figure.unit == "us").count();
         let rates = self.distinct(|series| series.load.rate).len();
-        match (times, self.figures.iter().any(|figure| figure.name == "loss")) {
-            (3.., _) => Kind::Latency,
-            (_, true) if rates > 1 => Kind::Loss,
-            _ => Kind::Bars,
+        let telling = self.figures.first().map(|figure| figure.unit.as_str());
+        if rates > 1 && self.figures.iter().any(|figure| figure.name == "loss") {
+            Kind::Loss
+        } else if telling == Some("us") {
+            Kind::Latency
+        } else {
+            Kind::Bars
         }
     }
 
