@@ -87,6 +87,14 @@ pub(crate) struct UdpRun {
     pub(crate) lost: u64,
     /// Packets that reached the pod and found the socket full.
     pub(crate) socket_drops: u64,
+    /// Packets that came after later ones of their flow.
+    pub(crate) reordered: u64,
+    /// Packets that had come before.
+    pub(crate) duplicated: u64,
+    /// Packets that are not as they were sent.
+    pub(crate) corrupted: u64,
+    /// From when packets were due until they were received.
+    pub(crate) latency: Latency,
 }
 
 impl UdpRun {
@@ -101,6 +109,10 @@ impl UdpRun {
             received_packets: received.packets,
             lost: missing.saturating_sub(received.socket_drops),
             socket_drops: received.socket_drops.min(missing),
+            reordered: received.reordered,
+            duplicated: received.duplicated,
+            corrupted: received.corrupted,
+            latency: received.latency,
         }
     }
 
@@ -158,10 +170,23 @@ impl Bench {
 
     /// UDP packets that make frames of `size` bytes, check sequence included; a family's smallest where they would be smaller.
     pub(crate) fn udp_over(&self, way: &Way<'_>, rate: u64, size: u32, millis: u64) -> Result<UdpRun> {
+        self.udp_flows_over(way, 1, rate, size, millis)
+    }
+
+    /// The same from so many sockets in turn.
+    pub(crate) fn udp_flows_over(
+        &self,
+        way: &Way<'_>,
+        flows: u32,
+        rate: u64,
+        size: u32,
+        millis: u64,
+    ) -> Result<UdpRun> {
         let (mut sink, to) = self.server(way, "udp-sink")?;
         let payload = size.saturating_sub(headers(way.family)).to_string();
-        let (rate_text, millis_text) = (rate.to_string(), millis.to_string());
+        let (rate_text, millis_text, flows) = (rate.to_string(), millis.to_string(), flows.to_string());
         let role = ["udp-source", "--to", &to, "--rate", &rate_text, "--millis", &millis_text, "--payload", &payload];
+        let role = [&role[..], &["--flows", &flows]].concat();
         let bound = Duration::from_millis(millis) + SLACK;
         let sent: Sent = self.client(way.path, &role)?.answer(bound)?;
         sink.no_more();
@@ -239,7 +264,7 @@ mod tests {
 
     fn run(sent: u64, received: u64, socket_drops: u64) -> UdpRun {
         let sent = Sent { packets: sent, refused: 0, seconds: 2.0 };
-        UdpRun::of(500, &sent, &Received { packets: received, seconds: 2.0, socket_drops })
+        UdpRun::of(500, &sent, &Received { packets: received, seconds: 2.0, socket_drops, ..Received::default() })
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod calls;
 pub(crate) mod frames;
 pub(crate) mod ping;
 pub(crate) mod pingpong;
+mod tally;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 

@@ -29,10 +29,10 @@ pub(crate) struct ClientArgs {
     pub(crate) millis: u64,
 }
 
-/// Half round trips, in microseconds.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// Half round trips, or the one way of what bears the time when it was due, in microseconds.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Latency {
-    /// Round trips measured.
+    /// How many were measured.
     pub(crate) samples: u64,
     /// Median.
     pub(crate) p50: f64,

@@ -12,7 +12,7 @@ use crate::generators::pingpong::Latency;
 use crate::search::{Found, Goal, search};
 
 /// The highest rate that is searched for, in packets a second: what one core can send.
-const HIGHEST: u64 = 2_500_000;
+const HIGHEST: u64 = 4_000_000;
 const LOWEST: u64 = 2_000;
 
 /// A trial of a search is so many times shorter than the time of the measure, but not below the second in milliseconds.

@@ -31,7 +31,7 @@ type FlowEntry = [u8; 44];
 const SPARE: u64 = 2_000_000;
 
 /// The same where the rate is as many as go.
-const WITHOUT_PAUSE: u64 = 5_000_000;
+const WITHOUT_PAUSE: u64 = 8_000_000;
 
 /// Where packets of a flow come from and go to; both of one IP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
