@@ -13,9 +13,9 @@ use crate::load::{ChurnPlan, Size};
 use crate::peers::Family;
 use crate::run::DEFAULT_LOCK;
 
-/// Measure the switch against a direct cable and a kernel bridge, on this machine.
+/// Measure the switch against what people would use instead, on this machine.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a run without a valid trial of something, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-perf", version, arg_required_else_help = true)]
 pub(crate) struct Args {
@@ -35,8 +35,6 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Results of an earlier run, by the file that run --json wrote: printed again, or as a page.
     Report(ReportArgs),
-    /// Interleaved trials of direct cable, kernel bridge and switch: TCP, ping-pong, UDP; medians and spread.
-    Foundation(FoundationArgs),
     /// What the generators do by themselves, with nothing between them: packets a second on one core, latency.
     Calibrate(crate::calibrate::CalibrateArgs),
     /// What pods cost that are attached and silent: memory and processor time, per pod.
@@ -153,29 +151,6 @@ pub(crate) struct DemoArgs {
     /// Name of the lab that is made; one of this name that is there is removed first.
     #[arg(long, value_name = "NAME", default_value = "demo")]
     pub(crate) name: LabName,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FoundationArgs {
-    #[command(flatten)]
-    pub(crate) pods: PodArgs,
-    #[command(flatten)]
-    pub(crate) lab: LabArgs,
-    /// Name of the lab that is made; one of this name that is there is removed first.
-    #[arg(long, value_name = "NAME", default_value = "perf")]
-    pub(crate) name: LabName,
-    /// Trials of each measure on each path.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) trials: u32,
-    /// Paths to measure; without sluice no lab is made.
-    #[arg(long, value_name = "PATH,..", value_delimiter = ',', default_value = "direct,direct-2,bridge,sluice")]
-    pub(crate) paths: Vec<PathKind>,
-    /// IP version of TCP and ping-pong; UDP goes over IPv4 in any case.
-    #[arg(long, value_name = "FAMILY", default_value = "v4")]
-    pub(crate) family: FamilyChoice,
-    /// Seconds of one measure in one trial.
-    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub(crate) seconds: u64,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,9 @@
 //! What the switch carries, side by side with what people would use instead.
 //!
 //! ```text
-//! demo, foundation -> session (a lab, taken down at the end) -> peers (direct, direct-2, bridge, sluice)
+//! run              -> scenario (files) -> run (peers, measures, validity) -> results (JSON) -> table, html; see run
+//! compare, report  -> results -> tables, html
+//! demo             -> session (a lab, taken down at the end) -> peers (direct, direct-2, bridge, sluice)
 //!                  -> series (the paths take turns) -> measure -> worker -> generators, one process each, in the pods
 //! calibrate        -> session -> direct -> frames, source and sink by themselves
 //! idle-cost        -> session -> what the agent and the machine use, before and with pods
@@ -21,7 +23,6 @@ mod control;
 mod datapath;
 mod demo;
 mod devices;
-mod foundation;
 mod generators;
 mod html;
 mod idle_cost;
@@ -68,7 +69,6 @@ fn main() -> ExitCode {
         Command::Run(args) => stop_on_signals().and_then(|stop| run::run(&args, &stop)),
         Command::Compare(args) => compare::run(&args),
         Command::Report(args) => retell::run(&args),
-        Command::Foundation(args) => stop_on_signals().and_then(|stop| foundation::run(&args, &stop)),
         Command::Calibrate(args) => stop_on_signals().and_then(|stop| calibrate::run(&args, &stop)),
         Command::Datapath(args) => datapath::run(&args),
         Command::Control(args) => control::run(&args),

@@ -9,10 +9,11 @@ use serde_json::Value;
 use sluice_netns::{require_root, wait_for};
 
 use crate::driver::{Lab, program};
+use crate::scenarios::{self, ENDED, measured, series};
 
 fn foundation(lab: &Lab, seconds: &str) -> Command {
-    let mut command = perf(lab, "foundation");
-    command.args(["--trials", "1", "--paths", "direct,bridge", "--seconds", seconds]);
+    let mut command = scenarios::run(lab, &["foundation"]);
+    command.args(["--trials", "1", "--peers", "direct,bridge", "--seconds", seconds]);
     command
 }
 
@@ -52,7 +53,7 @@ fn what_a_killed_measurement_left_does_not_disturb_the_next() {
     running.wait().expect("it ends");
     let next = foundation(&lab, "1").output().expect("sluice-perf starts");
     let out = String::from_utf8_lossy(&next.stdout).into_owned();
-    assert!(next.status.success() && out.contains("TCP, one flow"), "{next:?}");
+    assert!(ENDED.contains(&next.status.code()) && out.contains("TCP, one flow"), "{next:?}");
     lab.assert_gone();
 }
 
@@ -124,24 +125,24 @@ fn a_core_that_is_not_there_is_refused() {
 #[test]
 fn a_pair_on_two_cores_is_measured_beside_the_others_over_both_families() {
     let lab = Lab::new("twocores");
-    let mut command = perf(&lab, "foundation");
-    command.args(["--trials", "1", "--seconds", "1", "--paths", "direct,direct-2", "--family", "both"]);
-    let (results, out) = results(command, &lab);
+    let text = "topology = \"node\"\nfamily = [\"v4\", \"v6\"]\npeers = [\"direct\", \"direct-2\"]\n\
+                [[measure]]\nkind = \"tcp\"\n[[measure]]\nkind = \"ping-pong\"\n";
+    let (results, out) = measured(&lab, "two-cores", text);
     let machine = &results["machine"];
     assert!(machine["wakeUp"]["hypervisor"].is_boolean() && machine["loadAverage"].is_array(), "{machine}");
 
-    let latency = results["trials"]["latency"].as_array().expect("a list of series");
+    let of = |measure: &str| -> Vec<&Value> {
+        series(&results).into_iter().filter(|one| one["measure"] == measure).collect()
+    };
     let order = [("direct", "v4"), ("direct-2", "v4"), ("direct", "v6"), ("direct-2", "v6")];
-    assert_eq!(latency.len(), order.len());
-    for (series, (path, family)) in latency.iter().zip(order) {
-        assert_eq!((&series["path"], &series["family"]), (&Value::from(path), &Value::from(family)));
-        let server = if path == "direct" { "loadCore" } else { "switchCore" };
-        assert_eq!((&series["cores"]["client"], &series["cores"]["server"]), (&machine["loadCore"], &machine[server]));
-        let rounds = series["rounds"].as_array().expect("a list of rounds");
-        assert!(rounds.len() == 5 && rounds.iter().all(|round| round["samples"].as_u64() > Some(0)), "{series}");
+    assert_eq!(of("ping-pong").len(), order.len());
+    for (one, (peer, family)) in of("ping-pong").into_iter().zip(order) {
+        assert_eq!((&one["peer"], &one["load"]["family"]), (&Value::from(peer), &Value::from(family)));
+        let server = if peer == "direct" { "loadCore" } else { "switchCore" };
+        assert_eq!((&one["cores"]["client"], &one["cores"]["server"]), (&machine["loadCore"], &machine[server]));
+        assert!(one["trials"][1]["figures"]["p50"].as_f64() > Some(0.0), "{one}");
     }
-    let tcp = results["trials"]["tcpGbits"].as_array().expect("a list of series");
-    let tcp: Vec<_> = tcp.iter().map(|series| (series["path"].as_str(), series["family"].as_str())).collect();
+    let tcp: Vec<_> = of("tcp").iter().map(|one| (one["peer"].as_str(), one["load"]["family"].as_str())).collect();
     assert_eq!(tcp, [(Some("direct"), Some("v4")), (Some("direct"), Some("v6"))], "rates are not for direct-2");
     let server = format!("server {}", machine["switchCore"]);
     assert!(out.contains("idle cores: driver") && out.contains("direct-2") && out.contains(&server), "{out}");

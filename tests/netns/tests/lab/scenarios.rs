@@ -13,7 +13,7 @@ use sluice_netns::wait_for;
 use crate::driver::{Lab, program};
 
 /// A run came to its end; with 3, of some series no trial is valid.
-const ENDED: [Option<i32>; 2] = [Some(0), Some(3)];
+pub(crate) const ENDED: [Option<i32>; 2] = [Some(0), Some(3)];
 
 /// `sluice-perf run` in a lab, with a lock of the test's own: other tests may run beside it.
 pub(crate) fn run(lab: &Lab, scenarios: &[&str]) -> Command {
@@ -24,7 +24,7 @@ pub(crate) fn run(lab: &Lab, scenarios: &[&str]) -> Command {
 }
 
 /// A directory with one scenario in it, which the lab takes away.
-pub(crate) fn scenario(lab: &Lab, name: &str, text: &str) -> PathBuf {
+fn scenario(lab: &Lab, name: &str, text: &str) -> PathBuf {
     let directory = lab.manifest("scenarios");
     fs::create_dir_all(&directory).expect("writable");
     let heading = format!("name = \"{name}\"\ntitle = \"Of a test\"\nwhy = \"To see that it runs.\"\n");
@@ -37,7 +37,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A run of a scenario of the test's own with one short trial, its results, and what it printed.
-fn measured(lab: &Lab, name: &str, scenario_text: &str) -> (Value, String) {
+pub(crate) fn measured(lab: &Lab, name: &str, scenario_text: &str) -> (Value, String) {
     let file = lab.manifest("results.out");
     let mut command = run(lab, &[name]);
     command.args(["--trials", "1", "--seconds", "0.3", "--scenarios"]).arg(scenario(lab, name, scenario_text));
@@ -48,7 +48,7 @@ fn measured(lab: &Lab, name: &str, scenario_text: &str) -> (Value, String) {
 }
 
 /// The series of all cases.
-fn series(results: &Value) -> Vec<&Value> {
+pub(crate) fn series(results: &Value) -> Vec<&Value> {
     let cases = results["scenarios"][0]["cases"].as_array().expect("a list of cases");
     cases.iter().flat_map(|case| case["series"].as_array().expect("a list of series")).collect()
 }
