@@ -50,6 +50,16 @@ pub(crate) struct Leaving {
     pub(crate) packets: u16,
 }
 
+/// What a port that is not open says to a packet.
+enum Admission {
+    /// It leaves by the port at this position.
+    By(usize),
+    /// The port's pod would receive more than it may.
+    Refused,
+    /// The port is none of this worker's.
+    Elsewhere,
+}
+
 /// Everything a packet can meet on its way out.
 pub(crate) struct Out<'a> {
     pub(crate) own: WorkerId,
@@ -182,40 +192,25 @@ impl Out<'_> {
 
     #[inline]
     fn send_packet(&mut self, leaving: Leaving, tables: &Tables) {
-        match self.ports.open(leaving.port) {
-            Some(at) => self.send_by(at, leaving, tables),
-            None => self.send_apart(leaving, tables),
-        }
-    }
-
-    fn send_apart(&mut self, leaving: Leaving, tables: &Tables) {
-        match self.ports.limited(leaving.port) {
-            Some(at) => self.send_within_limit(at, leaving, tables),
-            None => self.hand_over(leaving, tables),
-        }
-    }
-
-    /// Drops what the port's pod would receive beyond its limit.
-    #[cold]
-    fn send_within_limit(&mut self, at: usize, leaving: Leaving, tables: &Tables) {
-        let len = leaving.chain.iter().map(|segment| usize::from(segment.len)).sum();
-        let mtu = tables.port(leaving.port).map_or(u16::MAX, |port| port.path_mtu);
-        let len = leaving.chain.first().map_or(len, |head| wire_len(self.umem.bytes(head), len, mtu));
-        let port = &mut self.ports.owned[at];
-        let bucket = port.buckets.as_mut().and_then(|buckets| buckets.ingress.as_mut());
-        if bucket.is_none_or(|bucket| bucket.admits(self.now, len)) {
-            return self.send_by(at, leaving, tables);
-        }
-        port.snapshot.bandwidth_ingress += u64::from(leaving.packets);
-        port.touched = true;
-        self.give_back(leaving.chain.into_iter(), leaving.packets, DropReason::BandwidthIngress);
-    }
-
-    /// Puts a packet on the ring of one of this worker's ports.
-    #[inline]
-    fn send_by(&mut self, at: usize, leaving: Leaving, tables: &Tables) {
         let Leaving { port: id, chain: mut packet, checksum, packets } = leaving;
-        let mut partial = partial(checksum);
+        let mut partial = match checksum {
+            Checksum::Complete => None,
+            Checksum::Partial { start, offset } => Some(Partial { start, offset }),
+        };
+        let at = match self.ports.open(id) {
+            Some(at) => at,
+            None => match self.limited(id, &packet, packets, tables) {
+                Admission::By(at) => at,
+                Admission::Refused => {
+                    self.give_back(packet.into_iter(), packets, DropReason::BandwidthIngress);
+                    return;
+                }
+                Admission::Elsewhere => {
+                    self.hand_over(packet, id, partial, packets, tables);
+                    return;
+                }
+            },
+        };
         let port = &mut self.ports.owned[at];
         if !port.port.accepts(&packet) {
             self.give_back(packet.into_iter(), packets, DropReason::ChainRefused);
@@ -247,8 +242,24 @@ impl Out<'_> {
         }
     }
 
-    fn hand_over(&mut self, leaving: Leaving, tables: &Tables) {
-        let Leaving { port: id, chain: packet, checksum, packets } = leaving;
+    /// Whether a packet may leave by a port that is not open.
+    #[cold]
+    fn limited(&mut self, id: PortId, packet: &Chain, packets: u16, tables: &Tables) -> Admission {
+        let Some(at) = self.ports.limited(id) else { return Admission::Elsewhere };
+        let Some(port) = self.ports.owned.get_mut(at) else { return Admission::Elsewhere };
+        let len = packet.iter().map(|segment| usize::from(segment.len)).sum();
+        let mtu = tables.port(id).map_or(u16::MAX, |port| port.path_mtu);
+        let len = packet.first().map_or(len, |head| wire_len(self.umem.bytes(head), len, mtu));
+        let bucket = port.buckets.as_mut().and_then(|buckets| buckets.ingress.as_mut());
+        if bucket.is_none_or(|bucket| bucket.admits(self.now, len)) {
+            return Admission::By(at);
+        }
+        port.snapshot.bandwidth_ingress += u64::from(packets);
+        port.touched = true;
+        Admission::Refused
+    }
+
+    fn hand_over(&mut self, packet: Chain, id: PortId, partial: Option<Partial>, packets: u16, tables: &Tables) {
         let owner = tables.port(id).map(|port| port.worker).filter(|worker| *worker != self.own);
         let ring = owner.and_then(|worker| self.handoff.to.get_mut(usize::from(worker.0)));
         let (Some(worker), Some(Some(ring))) = (owner, ring) else {
@@ -257,7 +268,7 @@ impl Out<'_> {
         };
         let count = packet.len();
         let mut packet = packet.into_iter();
-        if handoff::send(ring, packet.by_ref(), count, Label { port: id, partial: partial(checksum), packets }) {
+        if handoff::send(ring, packet.by_ref(), count, Label { port: id, partial, packets }) {
             self.looped.handed_over += 1;
             *self.to_wake |= 1 << (worker.0 & 63);
         } else {
@@ -292,13 +303,6 @@ impl Out<'_> {
     fn give_back(&mut self, packet: impl Iterator<Item = Segment>, packets: u16, reason: DropReason) {
         packet.for_each(|s| self.pool.give_segment(s));
         self.counts.drops[reason.index()] += u64::from(packets);
-    }
-}
-
-fn partial(checksum: Checksum) -> Option<Partial> {
-    match checksum {
-        Checksum::Complete => None,
-        Checksum::Partial { start, offset } => Some(Partial { start, offset }),
     }
 }
 
