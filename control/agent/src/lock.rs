@@ -7,8 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a holder may take to go. The kernel lets go of a killed process's lock only when its last thread has ended,
-/// which a thread inside a system call delays.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// which a thread inside a system call delays, and each AF_XDP socket: the kernel waits some tens of milliseconds before it is gone.
+/// A node has hundreds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -128,7 +129,7 @@ mod tests {
         let second = thread::spawn(move || {
             trying.send(()).unwrap();
             // Far more than the holder takes: a slow machine makes the test slow, not red.
-            DirectoryLock::take(&path, 10 * PATIENCE)
+            DirectoryLock::take(&path, 6 * PATIENCE)
         });
         tries.recv().unwrap();
         drop(first);

@@ -37,7 +37,8 @@ pub struct Features {
     /// Packets of up to [`crate::MAX_SEGMENTS`] frames (`XDP_USE_SG`; 6.6 in native, 6.9 in generic mode). Without it a packet
     /// is one frame, and ports must be kept to an MTU that fits.
     pub multi_buffer: bool,
-    /// Checksum completion by the receiving device (`XDP_TXMD_FLAGS_CHECKSUM`; 6.8). Without it the switch completes them.
+    /// Checksum completion by the receiving device (`XDP_TXMD_FLAGS_CHECKSUM`; 6.11, whose `XDP_UMEM_TX_METADATA_LEN`
+    /// registers the room for it). Without it the switch completes them.
     pub tx_metadata: bool,
     /// Descriptors sent by one system call raised from 32 to the ring's size (`XDP_MAX_TX_SKB_BUDGET`; 6.17).
     pub tx_budget: bool,
