@@ -7,6 +7,7 @@
 //! thread as well.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -16,6 +17,9 @@ use crate::netns::{HERE, Netns};
 /// Where the settings are, and where a container has those of its node.
 const SETTINGS: &str = "/proc/sys";
 const OF_THE_NODE: &str = "/host/proc/sys";
+
+/// Room for the longest value, a list of ports of which every other one is in it.
+const LONGEST: usize = 256 << 10;
 
 /// Sets `key` to `value` in the calling thread's namespace. The kernel looks up `/proc/sys/net` by the thread that
 /// opens it, so inside [`Netns::run`] this is that namespace's setting.
@@ -51,8 +55,12 @@ fn write(key: &str, value: &str) -> Result<(), Failure> {
     Ok(fs::write(path_of(key)?, value)?)
 }
 
+/// The whole value by one read(2): of some settings, such as lists of ports, the kernel gives as much as a first read asks for and then
+/// says that this was the end (`proc_do_large_bitmap`, kernel/sysctl.c), and std's first read asks for 32 bytes.
 fn read(key: &str) -> Result<String, Failure> {
-    Ok(fs::read_to_string(path_of(key)?)?.trim_end().to_owned())
+    let mut bytes = vec![0; LONGEST];
+    let length = fs::File::open(path_of(key)?)?.read(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned())
 }
 
 /// A device name is part of some keys and may come from outside: a key must not lead out of the namespace's settings.

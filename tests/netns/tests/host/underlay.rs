@@ -171,3 +171,14 @@ fn ports_are_reserved_beside_those_of_others() {
     );
     assert_eq!(mine(), "8080", "nothing was changed");
 }
+
+#[test]
+fn a_long_list_of_reserved_ports_is_kept_whole() {
+    let a = Namespace::new("a");
+    let list = "80,443,8088,32070,32461,40001,40003,40005,40007";
+    sluice_host::sysctl::set_in(&a, &[("net/ipv4/ip_local_reserved_ports", list)]).unwrap();
+    assert!(sluice_host::reserved_ports::reserve_in(&a, 61_000, 65_535).unwrap().changed);
+    let mine = output(&a, "cat /proc/sys/net/ipv4/ip_local_reserved_ports").trim().to_owned();
+    assert_eq!(mine, format!("{list},61000-65535"));
+    assert!(!sluice_host::reserved_ports::reserve_in(&a, 61_000, 65_535).unwrap().changed);
+}
