@@ -14,7 +14,7 @@ use crate::error::ClusterError;
 use crate::images::{SLUICE, TOOLS};
 use crate::install;
 use crate::kubectl::Kubectl;
-use crate::node::{Node, Plan, group_of};
+use crate::node::{Node, Plan, Service, group_of};
 use crate::wait::wait_for;
 
 /// The nodes' names.
@@ -82,6 +82,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Deletes what is in `deploy/`, and waits until its pods are gone.
+    ///
+    /// # Errors
+    /// What the API server refuses; the pods that stay.
+    pub fn uninstall(&self) -> Result<(), ClusterError> {
+        self.kubectl.delete(&install::objects(&self.control_plane.api().url())?)?;
+        let pods = ["pods", "-n", "kube-system", "-l", "app.kubernetes.io/name=sluice"];
+        self.until("the daemons' pods to be gone", || {
+            let list = self.kubectl.get(&pods).map_err(|error| error.to_string())?;
+            if list["items"].as_array().is_some_and(Vec::is_empty) { Ok(()) } else { Err(list.to_string()) }
+        })
+    }
+
     /// Waits until a node is ready for pods.
     ///
     /// # Errors
@@ -145,7 +158,14 @@ impl Cluster {
             let end = lines[lines.len().saturating_sub(60)..].join("\n");
             format!("--- kubectl {}\n{end}\n", arguments.join(" "))
         });
-        told.concat()
+        // What is known also without the API server.
+        let logs =
+            "for log in /var/log/pods/kube-system_sluice-*/sluiced/*.log; do echo \"- $log\"; tail -n 15 $log; done";
+        let nodes = self.nodes.iter().map(|node| {
+            let daemon = node.run(logs).unwrap_or_else(|error| error.to_string());
+            format!("--- {}: {daemon}--- {}: kubelet\n{}\n", node.name(), node.name(), node.log(Service::Kubelet, 10))
+        });
+        told.into_iter().chain(nodes).collect()
     }
 
     /// kubectl with the administrator's rights.

@@ -1,7 +1,7 @@
 //! The API server with its etcd, the controllers and the scheduler, on a host of their own on the wire.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sluice_e2e::{ApiServer, ApiServerOptions, LOOPBACK, PORT, Running, SERVICE_RANGES, built};
 use sluice_host::Netns;
@@ -11,13 +11,22 @@ use crate::error::ClusterError;
 /// The ranges that the nodes' podCIDRs are taken from.
 pub const POD_RANGES: [&str; 2] = ["10.244.0.0/16", "fd00:10:244::/48"];
 
-/// A running control plane. All of it ends with this value.
+/// A control plane. All of it ends with this value.
 #[derive(Debug)]
 pub struct ControlPlane {
-    _scheduler: Running,
-    _controllers: Running,
+    /// The controllers and the scheduler, while they run.
+    running: Vec<Running>,
+    /// How they are started.
+    programs: Vec<Program>,
+    netns: Netns,
     // After those, who would complain of its going.
     api: ApiServer,
+}
+
+#[derive(Debug)]
+struct Program {
+    command: Vec<String>,
+    log: PathBuf,
 }
 
 impl ControlPlane {
@@ -27,7 +36,7 @@ impl ControlPlane {
         let api = ApiServer::start(netns, directory, addresses, ApiServerOptions { flags, ..Default::default() })?;
         let url = format!("https://{LOOPBACK}:{PORT}");
         let netns = Netns::open_named(netns)?;
-        let start = |name: &'static str, variable, further: &[(&str, String)]| -> Result<Running, ClusterError> {
+        let program = |name: &'static str, variable, further: &[(&str, String)]| -> Result<Program, ClusterError> {
             let user = format!("system:{name}");
             let kubeconfig = api.write_user_kubeconfig(&format!("{name}.kubeconfig"), &url, &user, "system:masters")?;
             let mut command = vec![built(name, variable)?.to_string_lossy().into_owned()];
@@ -37,10 +46,10 @@ impl ControlPlane {
                 ("bind-address", LOOPBACK.to_owned()),
             ];
             command.extend(common.iter().chain(further).map(|(flag, value)| format!("--{flag}={value}")));
-            Ok(Running::start(&netns, &command, &directory.join(format!("{name}.log")))?)
+            Ok(Program { command, log: directory.join(format!("{name}.log")) })
         };
         let file = |name: &str| api.file(name).to_string_lossy().into_owned();
-        let controllers = start(
+        let controllers = program(
             "kube-controller-manager",
             "KUBE_CONTROLLER_MANAGER",
             &[
@@ -53,8 +62,36 @@ impl ControlPlane {
                 ("node-cidr-mask-size-ipv6", "64".to_owned()),
             ],
         )?;
-        let scheduler = start("kube-scheduler", "KUBE_SCHEDULER", &[])?;
-        Ok(Self { _scheduler: scheduler, _controllers: controllers, api })
+        let programs = vec![controllers, program("kube-scheduler", "KUBE_SCHEDULER", &[])?];
+        let mut plane = Self { running: Vec::new(), programs, netns, api };
+        plane.start_programs()?;
+        Ok(plane)
+    }
+
+    fn start_programs(&mut self) -> Result<(), ClusterError> {
+        for Program { command, log } in &self.programs {
+            self.running.push(Running::start(&self.netns, command, log)?);
+        }
+        Ok(())
+    }
+
+    /// Ends the API server as a crash does, and with it those that end themselves when they cannot reach it: each controller that elects
+    /// its leader does. etcd stays.
+    pub fn go_away(&mut self) {
+        self.running.clear();
+        self.api.kill();
+    }
+
+    /// Starts all of that again, if it is away; the API server is ready when this returns.
+    ///
+    /// # Errors
+    /// What does not start, with the end of its log.
+    pub fn come_back(&mut self) -> Result<(), ClusterError> {
+        if self.running.is_empty() {
+            self.api.restart()?;
+            self.start_programs()?;
+        }
+        Ok(())
     }
 
     /// Its API server.

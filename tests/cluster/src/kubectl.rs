@@ -68,8 +68,20 @@ impl Kubectl {
     /// # Errors
     /// What the API server refuses.
     pub fn apply(&self, objects: &[Value]) -> Result<(), ClusterError> {
+        self.with(&["apply", "-f", "-"], objects)
+    }
+
+    /// Deletes objects, as from a file; does not wait for them to go.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub fn delete(&self, objects: &[Value]) -> Result<(), ClusterError> {
+        self.with(&["delete", "--wait=false", "-f", "-"], objects)
+    }
+
+    fn with(&self, arguments: &[&str], objects: &[Value]) -> Result<(), ClusterError> {
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string();
-        let mut command = self.command(&["apply", "-f", "-"]);
+        let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.netns.spawn(&mut command)?;
         let failed = ClusterError::file("write to", "kubectl");
@@ -77,6 +89,6 @@ impl Kubectl {
             stdin.write_all(list.as_bytes()).map_err(failed)?;
         }
         let output = child.wait_with_output().map_err(ClusterError::file("wait for", "kubectl"))?;
-        outcome("kubectl apply -f -", output).map(drop)
+        outcome(&format!("kubectl {}", arguments.join(" ")), output).map(drop)
     }
 }

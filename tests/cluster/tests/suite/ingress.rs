@@ -7,7 +7,8 @@ use sluice_cluster::{Cluster, NODES, TOOLS};
 use sluice_host::Netns;
 
 use crate::Scene;
-use crate::scene::{Heard, Stage, cluster_ips, servers, service};
+use crate::pod::Heard;
+use crate::scene::{Stage, servers, service};
 
 pub(crate) const SCENES: &[Scene] = scenes![an_ingress_routes_two_hosts_to_two_services_with_tls];
 
@@ -31,9 +32,9 @@ fn certificate() -> (String, String) {
 
 fn nginx(stage: &Stage<'_>) -> String {
     let server = |app: &&str| {
-        let to = &cluster_ips(stage, app)[0];
+        let to = &stage.cluster_ips(app)[0];
         format!(
-            "server {{ listen 8443 ssl; listen [::]:8443 ssl; server_name {app}.example;
+            "server {{ listen 8080; listen [::]:8080; listen 8443 ssl; listen [::]:8443 ssl; server_name {app}.example;
              ssl_certificate /ingress/tls.crt; ssl_certificate_key /ingress/tls.key;
              location / {{ proxy_pass http://{to}; }} }}\n"
         )
@@ -44,7 +45,7 @@ fn nginx(stage: &Stage<'_>) -> String {
     format!("daemon off; pid /tmp/pid; user root; events {{}}\nhttp {{ access_log off;\n{temporary}{servers}}}\n")
 }
 
-/// The proxy on each node, and its NodePort.
+/// The proxy on each node, with its NodePort and its host ports.
 fn ingress(stage: &Stage<'_>, certificate: &str, key: &str) -> Vec<Value> {
     let files = json!({ "nginx.conf": nginx(stage), "tls.crt": certificate, "tls.key": key });
     let mut proxy = servers("doorway", "ingress", 2);
@@ -54,6 +55,7 @@ fn ingress(stage: &Stage<'_>, certificate: &str, key: &str) -> Vec<Value> {
         "name": "nginx", "image": TOOLS.name, "imagePullPolicy": "Never",
         "command": ["nginx", "-e", "stderr", "-c", "/ingress/nginx.conf"],
         "volumeMounts": [{ "name": "config", "mountPath": "/ingress" }],
+        "ports": [{ "containerPort": 8080, "hostPort": 80 }, { "containerPort": 8443, "hostPort": 443 }],
         "readinessProbe": { "tcpSocket": { "port": 8443 }, "periodSeconds": 1 },
     }]);
     let mut door = service("doorway", "ingress", "NodePort");
@@ -75,21 +77,17 @@ fn an_ingress_routes_two_hosts_to_two_services_with_tls(cluster: &mut Cluster) {
     let trusted = std::env::temp_dir().join(format!("sluice-cluster-{}.crt", std::process::id()));
     std::fs::write(&trusted, &certificate).expect("writable");
     let outside = Netns::open_named(&cluster.outside()).expect("the outside");
-    for node in NODES {
-        let addresses = stage.get(&["node", node])["status"]["addresses"].clone();
-        let addresses = addresses.as_array().cloned().expect("addresses");
-        let internal = addresses.iter().filter(|address| address["type"] == "InternalIP");
-        for (address, app) in internal.filter_map(|at| at["address"].as_str()).flat_map(|at| APPS.map(|app| (at, app)))
-        {
-            let at = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let doors = [("https", port.as_str()), ("https", "443"), ("http", "80")];
+    for address in NODES.iter().flat_map(|node| stage.node_addresses(node)) {
+        for (app, (scheme, port)) in APPS.iter().flat_map(|app| doors.map(|door| (app, door))) {
+            let at = if address.contains(':') { format!("[{address}]") } else { address.clone() };
             let (host, place) = (format!("{app}.example"), format!("{app}.example:{port}:{at}"));
-            stage.until(&format!("{host} at {address}"), || {
+            stage.until(&format!("{scheme}://{host}:{port} at {address}"), || {
                 let mut curl = Command::new("curl");
-                curl.args(["--silent", "--show-error", "--max-time", "5", "--resolve", &place, "--cacert"]);
-                curl.arg(&trusted).arg(format!("https://{host}:{port}/"));
-                let output = outside.output(&mut curl).map_err(|error| error.to_string())?;
-                let heard = Heard::of(&String::from_utf8_lossy(&output.stdout));
-                if heard.from.starts_with(&format!("{app}-")) { Ok(()) } else { Err(format!("{output:?}")) }
+                curl.args(["--silent", "--show-error", "--max-time", "10", "--resolve", &place, "--cacert"]);
+                curl.arg(&trusted).arg(format!("{scheme}://{host}:{port}/"));
+                let heard = Heard::from(outside.output(&mut curl))?;
+                if heard.from.starts_with(&format!("{app}-")) { Ok(()) } else { Err(format!("{heard:?}")) }
             });
         }
     }

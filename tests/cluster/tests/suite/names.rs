@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sluice_cluster::{Cluster, TOOLS};
 
 use crate::Scene;
-use crate::pods::on_each_node;
-use crate::scene::{Stage, cluster_ips, servers, service};
+use crate::pod::Heard;
+use crate::scene::{Stage, servers, service};
 
 pub(crate) const SCENES: &[Scene] = scenes![names_are_resolved_by_coredns_behind_its_service];
 
@@ -73,21 +73,26 @@ fn names_are_resolved_by_coredns_behind_its_service(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "names");
     stage.apply(&[servers("names", "web", 2), service("names", "web", "ClusterIP")]);
     stage.rolled_out("web");
-    let mut wanted = cluster_ips(&stage, "web");
+    let mut wanted = stage.cluster_ips("web");
     wanted.sort();
-    for pod in on_each_node(&stage, "web") {
+    for pod in stage.on_each_node("web") {
         for name in ["web", "web.names", "web.names.svc.cluster.local"] {
             stage.until(&format!("{name} to be known in {}", pod.name), || {
-                let found = stage.exec(&pod.name, &["sluice-probe", "resolve", name]).map_err(|e| e.to_string())?;
+                let found = stage.exec(&pod, &["sluice-probe", "resolve", name]).map_err(|e| e.to_string())?;
                 let mut found: Vec<&str> = found.split_whitespace().collect();
                 found.sort_unstable();
                 if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
             });
         }
-        let heard = stage.ask(&pod.name, "ask", "web.names", 80).unwrap_or_else(|error| panic!("{error}"));
-        assert!(heard.from.starts_with("web-"), "{heard:?}");
+        stage.until("an answer by name", || {
+            let text = stage.exec(&pod, &["sluice-probe", "ask", "web.names", "80"]).map_err(|e| e.to_string())?;
+            if Heard::of(&text).from.starts_with("web-") { Ok(()) } else { Err(text) }
+        });
     }
     for kind in ["deployment/coredns", "service/kube-dns", "configmap/coredns"] {
-        cluster.kubectl().run(&["delete", "-n", "kube-system", kind]).unwrap_or_else(|error| panic!("{error}"));
+        cluster
+            .kubectl()
+            .run(&["delete", "-n", "kube-system", "--wait=false", kind])
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }

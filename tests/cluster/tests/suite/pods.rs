@@ -2,40 +2,30 @@
 
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use sluice_cluster::{Cluster, NODES};
 use sluice_host::Netns;
 
 use crate::Scene;
-use crate::scene::{Heard, Pod, Stage, cluster_ips, probe, servers, service};
+use crate::pod::{Heard, attachments, probe, status};
+use crate::scene::{Stage, servers, service};
 
-pub(crate) const SCENES: &[Scene] = scenes![
-    pods_of_both_nodes_reach_each_other_in_both_families,
-    a_cluster_ip_answers_over_every_endpoint,
-    exec_and_logs_work,
-    port_forward_works,
-    a_deployment_of_fifty_gives_every_address_back
-];
-
-/// The pods of an app, of which each node has one.
-pub(crate) fn on_each_node(stage: &Stage<'_>, app: &str) -> Vec<Pod> {
-    let pods = stage.pods(app);
-    for node in NODES {
-        assert!(pods.iter().any(|pod| pod.node == node), "{pods:?}");
-    }
-    pods
-}
+pub(crate) const REACH: &[Scene] =
+    scenes![pods_of_both_nodes_reach_each_other_in_both_families, a_cluster_ip_answers_over_every_endpoint];
+pub(crate) const OPERATORS: &[Scene] = scenes![exec_and_logs_work, port_forward_works];
+pub(crate) const MANY: &[Scene] = scenes![a_deployment_of_fifty_gives_every_address_back];
 
 fn pods_of_both_nodes_reach_each_other_in_both_families(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "reach");
     stage.apply(&[servers("reach", "web", 4)]);
     stage.rolled_out("web");
-    let pods = on_each_node(&stage, "web");
+    let pods = stage.on_each_node("web");
     for from in &pods {
         for to in &pods {
             for (client, server) in [(&from.v4, &to.v4), (&from.v6, &to.v6)] {
                 for verb in ["ask", "ask-udp"] {
-                    let heard = stage.ask(&from.name, verb, server, 8080).unwrap_or_else(|error| panic!("{error}"));
-                    assert_eq!((&heard.from, &heard.client), (&to.name, client), "{verb} {from:?} {to:?}");
+                    let right = |heard: &Heard| (&heard.from, &heard.client) == (&to.name, client);
+                    from.hears(cluster, verb, (server, 8080), right);
                 }
             }
         }
@@ -46,12 +36,12 @@ fn a_cluster_ip_answers_over_every_endpoint(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "behind");
     stage.apply(&[servers("behind", "web", 4), service("behind", "web", "ClusterIP")]);
     stage.rolled_out("web");
-    let pods = on_each_node(&stage, "web");
-    for address in &cluster_ips(&stage, "web") {
+    let pods = stage.on_each_node("web");
+    for address in &stage.cluster_ips("web") {
         for verb in ["ask", "ask-udp"] {
             let mut missing: Vec<&str> = pods.iter().map(|pod| pod.name.as_str()).collect();
             stage.until(&format!("every endpoint behind {address} by {verb}"), || {
-                let heard = stage.ask(&pods[0].name, verb, address, 80).map_err(|error| error.to_string())?;
+                let heard = pods[0].ask(cluster, verb, address, 80)?;
                 missing.retain(|name| *name != heard.from);
                 if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} never answered")) }
             });
@@ -63,9 +53,15 @@ fn exec_and_logs_work(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "words");
     stage.apply(&[servers("words", "web", 2)]);
     stage.rolled_out("web");
-    for pod in on_each_node(&stage, "web") {
-        assert_eq!(stage.exec(&pod.name, &["hostname"]).expect("exec works").trim(), pod.name);
-        assert!(stage.sure(&["logs", &pod.name]).contains("serves port 8080"));
+    for pod in stage.on_each_node("web") {
+        stage.until(&format!("exec in {}", pod.name), || {
+            let said = stage.exec(&pod, &["hostname"]).map_err(|error| error.to_string())?;
+            if said.trim() == pod.name { Ok(()) } else { Err(said) }
+        });
+        stage.until(&format!("the log of {}", pod.name), || {
+            let log = stage.kubectl(&["logs", &pod.name]).map_err(|error| error.to_string())?;
+            if log.contains("serves port 8080") { Ok(()) } else { Err(log) }
+        });
     }
 }
 
@@ -74,50 +70,57 @@ fn port_forward_works(cluster: &mut Cluster) {
     stage.apply(&[servers("forward", "web", 2)]);
     stage.rolled_out("web");
     let api = Netns::open_named(cluster.api().netns()).expect("the control plane's namespace");
-    for pod in on_each_node(&stage, "web") {
+    for pod in stage.on_each_node("web") {
         let kubectl = cluster.kubectl();
-        let mut command = kubectl.command(&["port-forward", "-n", "forward", &pod.name, "18080:8080"]);
-        let mut forwarding = kubectl.spawn(command.stdout(Stdio::null())).unwrap_or_else(|error| panic!("{error}"));
+        let start = || {
+            let mut command = kubectl.command(&["port-forward", "-n", "forward", &pod.name, "18080:8080"]);
+            kubectl.spawn(command.stdout(Stdio::null())).unwrap_or_else(|error| panic!("{error}"))
+        };
+        let mut forwarding = start();
         stage.until("an answer through kubectl", || {
-            let output = api.output(Command::new(probe()).args(["ask", "127.0.0.1", "18080"]));
-            let output = output.map_err(|error| error.to_string())?;
-            let heard = Heard::of(&String::from_utf8_lossy(&output.stdout));
-            if heard.from == pod.name { Ok(()) } else { Err(format!("{output:?}")) }
+            // It ends when a connection could not be made.
+            if forwarding.try_wait().map_err(|error| error.to_string())?.is_some() {
+                forwarding = start();
+            }
+            let heard = Heard::from(api.output(Command::new(probe()).args(["ask", "127.0.0.1", "18080"])))?;
+            if heard.from == pod.name { Ok(()) } else { Err(format!("{heard:?}")) }
         });
         forwarding.kill().and_then(|()| forwarding.wait()).expect("it ends");
     }
 }
 
-/// Attachments that the node's sluiced knows.
-pub(crate) fn attachments(cluster: &Cluster, node: &str) -> usize {
-    let nodes = cluster.nodes();
-    let node = nodes.iter().find(|one| one.name() == node).expect("a node");
-    let status = node.run("curl -s http://127.0.0.1:9810/status").unwrap_or_else(|error| panic!("{error}"));
-    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-    status["attachments"].as_array().map(Vec::len).unwrap_or_else(|| panic!("attachments in {status}"))
+/// How many attachments the nodes have of a namespace's pods.
+pub(crate) fn attached(cluster: &Cluster, namespace: &str) -> usize {
+    let of = |one: &Value| one["pod"].as_str().is_some_and(|pod| pod.starts_with(&format!("{namespace}/")));
+    NODES.iter().flat_map(|node| attachments(cluster, node)).filter(of).count()
 }
 
 fn a_deployment_of_fifty_gives_every_address_back(cluster: &mut Cluster) {
-    let before = NODES.map(|node| attachments(cluster, node));
+    let becomes = |count: usize| {
+        let told = cluster.until(&format!("{count} pods to be attached"), || match attached(cluster, "fifty") {
+            now if now == count => Ok(()),
+            now => Err(format!("{now} attachments")),
+        });
+        told.unwrap_or_else(|error| panic!("{error}"));
+    };
     {
         let stage = Stage::new(cluster, "fifty");
         stage.apply(&[servers("fifty", "web", 50)]);
         stage.rolled_out("web");
-        let now = NODES.map(|node| attachments(cluster, node));
-        assert_eq!(now.iter().sum::<usize>(), before.iter().sum::<usize>() + 50);
+        becomes(50);
         stage.sure(&["scale", "deployment/web", "--replicas=2"]);
-        stage.until("the pods to go", || {
-            let left = NODES.map(|node| attachments(cluster, node)).iter().sum::<usize>();
-            if left == before.iter().sum::<usize>() + 2 { Ok(()) } else { Err(format!("{left} attachments")) }
-        });
+        becomes(2);
     }
-    stage_is_empty(cluster, &before);
-}
-
-fn stage_is_empty(cluster: &Cluster, before: &[usize]) {
-    let gone = cluster.until("every address to be given back", || {
-        let now = NODES.map(|node| attachments(cluster, node));
-        if now.as_slice() == before { Ok(()) } else { Err(format!("{now:?} instead of {before:?}")) }
-    });
-    gone.unwrap_or_else(|error| panic!("{error}"));
+    becomes(0);
+    for node in NODES {
+        // Other scenes' pods may be going meanwhile, so all is taken from one look at the node.
+        let settled = cluster.until(&format!("{node} to have no address in use but its attachments'"), || {
+            let status = status(cluster, node)?;
+            let attached = status["attachments"].as_array().map_or(0, Vec::len) as u64;
+            let ranges = status["podCIDRs"].as_array().cloned().unwrap_or_default();
+            let even = ranges.len() == 2 && ranges.iter().all(|range| range["inUse"] == attached);
+            if even { Ok(()) } else { Err(format!("{attached} attachments, {ranges:?}")) }
+        });
+        settled.unwrap_or_else(|error| panic!("{error}"));
+    }
 }

@@ -1,13 +1,11 @@
-//! What scenes are made of: objects, and words with pods.
-
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Stdio};
+//! What scenes are made of: objects, and words with the API server.
 
 use serde_json::{Value, json};
-use sluice_cluster::{Cluster, ClusterError, TOOLS};
+use sluice_cluster::{Cluster, ClusterError, NODES, TOOLS};
 
-/// The namespace of everything a scene makes; it goes with all that is in it, unless it is left.
+use crate::pod::{Pod, attachments};
+
+/// The namespace of everything a scene makes. It goes with all that is in it, in its own time, unless it is left.
 pub(crate) struct Stage<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) namespace: String,
@@ -23,7 +21,12 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// Leaves it all as it is, for one of the same name later.
+    /// One that is there already, and was left.
+    pub(crate) fn again(cluster: &'a Cluster, namespace: &str) -> Self {
+        Self { cluster, namespace: namespace.to_owned(), stays: false }
+    }
+
+    /// Leaves it all as it is, for [`Self::again`].
     pub(crate) fn leave(mut self) {
         self.stays = true;
     }
@@ -57,43 +60,44 @@ impl<'a> Stage<'a> {
         self.cluster.await_rollout(&what, &self.namespace).unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Runs a command in a pod.
-    pub(crate) fn exec(&self, pod: &str, command: &[&str]) -> Result<String, ClusterError> {
-        let all: Vec<&str> = ["exec", pod, "--"].into_iter().chain(command.iter().copied()).collect();
+    /// Runs a command in a pod, as kubectl does it.
+    pub(crate) fn exec(&self, pod: &Pod, command: &[&str]) -> Result<String, ClusterError> {
+        let all: Vec<&str> = ["exec", &pod.name, "--"].into_iter().chain(command.iter().copied()).collect();
         self.kubectl(&all)
     }
 
-    /// What a pod hears when it asks once.
-    pub(crate) fn ask(&self, pod: &str, verb: &str, host: &str, port: u16) -> Result<Heard, ClusterError> {
-        self.exec(pod, &["sluice-probe", verb, host, &port.to_string()]).map(|text| Heard::of(&text))
-    }
-
-    /// The pods that an `app` label finds and that run: name, node, addresses.
+    /// The pods that an `app` label finds and that are to stay.
     pub(crate) fn pods(&self, app: &str) -> Vec<Pod> {
         let selector = format!("app={app}");
         let list = self.get(&["pods", "-l", &selector]);
+        let attached: Vec<Value> = NODES.iter().flat_map(|node| attachments(self.cluster, node)).collect();
         let items = list["items"].as_array().cloned().unwrap_or_default();
-        items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).map(Pod::of).collect()
+        let staying = items.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+        staying.map(|pod| Pod::of(pod, &attached)).collect()
     }
 
-    /// Starts a client that counts in a pod's network namespace, and returns when it has had its first answer. It is started from the
-    /// node, so that it needs neither the API server nor kubelet nor the runtime while it runs.
-    pub(crate) fn counting(&self, pod: &Pod, verb: &str, host: &str, port: u16) -> Counting {
-        let node = self.cluster.nodes().iter().find(|node| node.name() == pod.node).expect("its node");
-        let find = format!(
-            "for n in $(ls /run/netns); do ip -n $n -o address 2>/dev/null | grep -q ' {}/' && echo $n; done; true",
-            pod.v4
-        );
-        let netns = node.run(&find).unwrap_or_else(|error| panic!("{error}"));
-        let mut command = node.machine().command("nsenter");
-        command.arg(format!("--net=/run/netns/{}", netns.trim())).arg(probe()).args([verb, host, &port.to_string()]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("nsenter starts");
-        let mut begun = String::new();
-        let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
-        errors.read_line(&mut begun).expect("a line");
-        assert!(begun.contains("begun"), "{verb} {host} from {pod:?}: {begun}");
-        Counting { name: format!("{verb} {host} from {}", pod.name), child, _errors: errors }
+    /// The pods of an app, of which each node has one.
+    pub(crate) fn on_each_node(&self, app: &str) -> Vec<Pod> {
+        let pods = self.pods(app);
+        for node in NODES {
+            assert!(pods.iter().any(|pod| pod.node == node), "{pods:?}");
+        }
+        pods
+    }
+
+    /// The addresses of a node on the wire.
+    pub(crate) fn node_addresses(&self, node: &str) -> Vec<String> {
+        let addresses = self.get(&["node", node])["status"]["addresses"].as_array().cloned().expect("addresses");
+        let internal = addresses.iter().filter(|address| address["type"] == "InternalIP");
+        internal.filter_map(|address| address["address"].as_str().map(str::to_owned)).collect()
+    }
+
+    /// The addresses of a Service in both families.
+    pub(crate) fn cluster_ips(&self, service: &str) -> Vec<String> {
+        let object = self.get(&["service", service]);
+        let all = object["spec"]["clusterIPs"].as_array().cloned().expect("ClusterIPs");
+        assert_eq!(all.len(), 2, "{object}");
+        all.iter().filter_map(|address| address.as_str().map(str::to_owned)).collect()
     }
 }
 
@@ -102,89 +106,12 @@ impl Drop for Stage<'_> {
         if self.stays {
             return;
         }
-        let gone = self.cluster.kubectl().run(&["delete", "namespace", &self.namespace, "--timeout=180s"]);
+        // Not waited for, which takes longer than most scenes.
+        let gone = self.cluster.kubectl().run(&["delete", "namespace", &self.namespace, "--wait=false"]);
         if let (Err(error), false) = (gone, std::thread::panicking()) {
             panic!("{error}");
         }
     }
-}
-
-/// A client that counts.
-pub(crate) struct Counting {
-    name: String,
-    child: Child,
-    _errors: BufReader<ChildStderr>,
-}
-
-impl Counting {
-    /// Stops it: how many answers it had, how many failures, and what it printed.
-    pub(crate) fn stop(mut self) -> (u64, u64, String) {
-        drop(self.child.stdin.take());
-        let output = self.child.wait_with_output().expect("it ends");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let [_, ok, _, failed, ..] = words.as_slice() else { panic!("{}: a count: {text:?}", self.name) };
-        (ok.parse().expect("a number"), failed.parse().expect("a number"), text)
-    }
-
-    /// Stops it, and shows that every request was answered, and that there were some.
-    pub(crate) fn never_failed(self) {
-        let name = self.name.clone();
-        let (ok, failed, told) = self.stop();
-        assert!(failed == 0 && ok > 20, "{name}: {told}");
-    }
-}
-
-/// The probe as a program of this machine, beside the running test.
-pub(crate) fn probe() -> PathBuf {
-    let running = std::env::current_exe().expect("a path");
-    running.ancestors().nth(2).expect("the target directory").join("sluice-probe")
-}
-
-/// An answer of a probe: who answered, and as whom it saw the client.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Heard {
-    pub(crate) from: String,
-    pub(crate) client: String,
-}
-
-impl Heard {
-    pub(crate) fn of(text: &str) -> Self {
-        let mut words = text.split_whitespace().map(str::to_owned);
-        Self { from: words.next().unwrap_or_default(), client: words.next().unwrap_or_default() }
-    }
-}
-
-/// A pod that runs.
-#[derive(Debug, Clone)]
-pub(crate) struct Pod {
-    pub(crate) name: String,
-    pub(crate) node: String,
-    pub(crate) v4: String,
-    pub(crate) v6: String,
-}
-
-impl Pod {
-    fn of(pod: &Value) -> Self {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let all = pod["status"]["podIPs"].as_array().cloned().unwrap_or_default();
-        let all: Vec<String> = all.iter().map(|address| text(&address["ip"])).collect();
-        let family = |v6: bool| all.iter().find(|address| address.contains(':') == v6).cloned().unwrap_or_default();
-        Self {
-            name: text(&pod["metadata"]["name"]),
-            node: text(&pod["spec"]["nodeName"]),
-            v4: family(false),
-            v6: family(true),
-        }
-    }
-}
-
-/// The addresses of a Service in both families.
-pub(crate) fn cluster_ips(stage: &Stage<'_>, service: &str) -> Vec<String> {
-    let object = stage.get(&["service", service]);
-    let all = object["spec"]["clusterIPs"].as_array().cloned().expect("ClusterIPs");
-    assert_eq!(all.len(), 2, "{object}");
-    all.iter().filter_map(|address| address.as_str().map(str::to_owned)).collect()
 }
 
 /// A Deployment of servers at port 8080, ready when they answer.
@@ -197,7 +124,7 @@ pub(crate) fn servers(namespace: &str, app: &str, replicas: u32) -> Value {
             "template": {
                 "metadata": { "labels": labels },
                 "spec": {
-                    "terminationGracePeriodSeconds": 1,
+                    "terminationGracePeriodSeconds": 5,
                     "topologySpreadConstraints": [{
                         "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
                         "labelSelector": { "matchLabels": labels },
