@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Calibrate(crate::calibrate::CalibrateArgs),
     /// What pods cost that are attached and silent: memory and processor time, per pod.
     IdleCost(IdleCostArgs),
+    /// How long pods take to be attached and detached, by the plugin as a runtime executes it; how long STATUS takes.
+    Cni(CniArgs),
     /// What a packet costs in memory, without kernel or device, on one core: nanoseconds or instructions.
     Datapath(DatapathArgs),
     /// What it takes to make tables of a large cluster's objects, in memory: from nothing, and for one change.
@@ -166,6 +168,24 @@ pub(crate) struct IdleCostArgs {
     /// Seconds over which the agent's use of the processor is taken.
     #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CniArgs {
+    #[command(flatten)]
+    pub(crate) lab: LabArgs,
+    /// Name of the lab that is made; one of this name that is there is removed first.
+    #[arg(long, value_name = "NAME", default_value = "cni")]
+    pub(crate) name: LabName,
+    /// Pods to attach in a round.
+    #[arg(long, value_name = "N", default_value_t = 110, value_parser = clap::value_parser!(u16).range(1..=250))]
+    pub(crate) pods: u16,
+    /// Calls at a time.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) parallel: u16,
+    /// Rounds with so many calls at a time; one with one call at a time follows.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=10))]
+    pub(crate) rounds: u16,
 }
 
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@
 //! demo             -> session (a lab, taken down at the end) -> peers (direct, direct-2, bridge, sluice)
 //!                  -> series (the paths take turns) -> measure -> worker -> generators, one process each, in the pods
 //! calibrate        -> session -> direct -> frames, source and sink by themselves
+//! cni              -> session -> calls of the plugin, timed
 //! idle-cost        -> session -> what the agent and the machine use, before and with pods
 //! datapath         -> the path alone, in memory, no lab
 //! control          -> objects to tables, in memory, no lab
@@ -19,6 +20,7 @@ mod args;
 mod calibrate;
 mod commit;
 mod compare;
+mod cni;
 mod control;
 mod datapath;
 mod demo;
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Control(args) => control::run(&args),
         Command::Load(args) => stop_on_signals().and_then(|stop| load::run(&args, &stop)),
         Command::ControlPlane(args) => stop_on_signals().and_then(|stop| load::control_plane::run(&args, &stop)),
+        Command::Cni(args) => stop_on_signals().and_then(|stop| cni::run(&args, &stop)),
         Command::IdleCost(args) => stop_on_signals().and_then(|stop| idle_cost::run(&args, &stop)),
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
