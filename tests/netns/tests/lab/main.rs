@@ -7,6 +7,7 @@
 mod answers;
 mod crash;
 mod driver;
+mod generators;
 mod harness;
 mod lifecycle;
 mod reports;
