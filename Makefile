@@ -58,7 +58,7 @@ test-fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (20).
 	tests/fuzz/run $(FUZZ_SECONDS)
 
 test-speed: setup ## Counts the instructions of a packet under valgrind; fails when they have risen over their baselines.
-	cargo build --release $(PROGRAMS)
+	cargo build --release -p sluice-perf
 	$(TARGET)/release/sluice-perf datapath --instructions --baseline perf/baselines/instructions.json
 
 test-e2e: setup ## Tests against the real etcd and kube-apiserver, which are built first (minutes, once; needs Go). Needs root.
