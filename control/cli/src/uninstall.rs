@@ -14,14 +14,15 @@ use crate::args::UninstallArgs;
 pub(crate) fn run(args: &UninstallArgs) -> Result<ExitCode> {
     let UninstallArgs { conf_dir, bin_dir, state_dir, force } = args;
     let installation = Installation { conf_dir: conf_dir.clone(), bin_dir: bin_dir.clone() };
-    // First: nothing new is attached any more.
-    say("network list", conf_dir, installation.withdraw()?);
     let attached = attached(state_dir)?;
     if !attached.is_empty() && !force {
-        println!("the plugin stays in {} until these are detached: {}", bin_dir.display(), attached.join(", "));
+        // A runtime without a network list does not detach pods either: containerd calls no plugin then.
+        println!("nothing is removed while these are attached: {}", attached.join(", "));
         println!("delete the pods (kubectl drain) and call this again, or give --force and reboot the node");
         return Ok(ExitCode::FAILURE);
     }
+    // First: nothing new is attached any more.
+    say("network list", conf_dir, installation.withdraw()?);
     say("plugin", bin_dir, installation.remove_plugin()?);
     Ok(ExitCode::SUCCESS)
 }

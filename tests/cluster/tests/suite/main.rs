@@ -12,6 +12,7 @@ macro_rules! scenes {
     ($($scene:ident),* $(,)?) => { &[$((stringify!($scene), $scene)),*] };
 }
 
+mod bandwidth;
 mod figures;
 mod ingress;
 mod names;
@@ -103,6 +104,7 @@ fn chosen() -> Vec<Scene> {
         restarts::AWAY_FOR_LONG,
         names::SCENES,
         pods::OPERATORS,
+        bandwidth::SCENES,
         restarts::OTHERS,
         pods::MANY,
         removal::SCENES,
