@@ -51,6 +51,7 @@ pub(super) fn plot(title: &str, group: &Group<'_>, colours: &Colours<'_>) -> Str
         }
     }
     letters(&mut body, LEFT, bottom + 27.0, "t", "up: % lost on the path");
-    letters(&mut body, RIGHT, bottom + 27.0, "t e", "along: kpps offered");
+    let unit = group.figures.iter().find(|figure| figure.name == "offered").map_or("", |figure| figure.unit.as_str());
+    letters(&mut body, RIGHT, bottom + 27.0, "t e", &format!("along: {unit} offered"));
     svg(bottom + 32.0, &format!("{title}: percent lost at the rates offered"), &body)
 }

@@ -201,14 +201,23 @@ fn figure_of(html: &mut String, title: &str, plot: &str) {
 
 /// The summaries in numbers, notes, and below them the raw data.
 fn table(html: &mut String, title: &str, series: &[&Series], figures: &[FigureOf]) {
-    let _ = write!(html, "<h4>{}</h4><div class=\"scroll\"><table><thead><tr><th>Peer</th><th>Valid</th>", text(title));
+    let _ = write!(
+        html,
+        "<h4>{}</h4><div class=\"scroll\"><table><thead><tr><th>Peer</th><th>Valid</th><th>Cores busy, %</th>",
+        text(title)
+    );
     for figure in figures {
         let _ = write!(html, "<th>{}, {}</th>", text(&figure.label), text(&figure.unit));
     }
     html.push_str("</tr></thead><tbody>\n");
     for one in series {
         let (valid, all) = one.valid();
-        let _ = write!(html, "<tr><td>{}</td><td class=\"n\">{valid}/{all}</td>", text(&one.peer));
+        let _ = write!(
+            html,
+            "<tr><td>{}</td><td class=\"n\">{valid}/{all}</td><td class=\"n\">{}</td>",
+            text(&one.peer),
+            one.busy()
+        );
         for figure in figures {
             let cell = one.summary.get(&figure.name).map_or("-".to_owned(), |summary| {
                 format!("<b>{}</b> {} to {}", short(summary.median), short(summary.min), short(summary.max))

@@ -3,7 +3,7 @@
 mod read;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::peers::Cores;
 use crate::run::{Better, Load, Packets};
 use crate::scenario::{Target, Topology};
+use crate::stats::spread;
 
 pub(crate) use read::read;
 #[cfg(test)]
@@ -137,6 +138,17 @@ impl Series {
         };
         let valid = of(&mut self.trials.iter().filter(|trial| trial.counts()));
         if valid.is_empty() { of(&mut self.trials.iter().filter(|trial| trial.number > 0)) } else { valid }
+    }
+
+    /// Percent of its time that each core was busy, median of the trials: `0: 100, 1: 34`. The one that is always busy limits.
+    pub(crate) fn busy(&self) -> String {
+        let cores = self.trials.iter().flat_map(|trial| trial.busy_percent.keys()).collect::<BTreeSet<_>>();
+        let median = |core: &usize| {
+            let counted = self.trials.iter().filter(|trial| trial.number > 0);
+            let busy = spread(counted.filter_map(|trial| trial.busy_percent.get(core).copied()))?;
+            Some(format!("{core}: {:.0}", busy.median))
+        };
+        cores.into_iter().filter_map(median).collect::<Vec<_>>().join(", ")
     }
 
     /// Trials that count, and all but the warm-up.

@@ -123,6 +123,45 @@ pub(crate) mod tests {
         assert_eq!(parse(&text).expect("well-formed"), document);
     }
 
+    /// Names of all fields, at any depth; maps whose keys are names of things are not gone into.
+    fn fields(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    into.push(key.clone());
+                    if !["measures", "mitigations", "agents", "busyPercent", "figures", "summary", "wakeUp", "drops"]
+                        .contains(&key.as_str())
+                    {
+                        fields(value, into);
+                    }
+                }
+            }
+            Value::Array(list) => list.iter().for_each(|value| fields(value, into)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_and_measure_is_described() {
+        let described = include_str!("../../../docs/harness.md");
+        let document = document(&[("direct", &[0.0, 10.0])]);
+        let mut names = Vec::new();
+        fields(&serde_json::to_value(&document).expect("plain data"), &mut names);
+        names.extend(crate::run::measures().iter().map(|measure| measure.name().to_owned()));
+        for name in names {
+            assert!(
+                described.contains(&format!("`{name}`")) || described.contains(&format!("`{name}[]`")),
+                "docs/harness.md: {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_core_that_is_busy_is_named() {
+        assert_eq!(series("direct", &[0.0, 10.0]).busy(), "0: 99, 1: 40");
+        assert_eq!(series("direct", &[]).busy(), "");
+    }
+
     #[test]
     fn what_is_no_result_is_refused_with_the_reason() {
         let good = serde_json::to_value(document(&[])).expect("plain data");

@@ -41,11 +41,14 @@ fn print_scenario(document: &Document, scenario: &ScenarioResult) {
 fn print_series(document: &Document, heading: &str, series: &[&Series]) {
     let Some(figures) = series.first().and_then(|one| document.measures.get(&one.measure)) else { return };
     let names: Vec<String> = figures.iter().map(|figure| format!("{}, {}", figure.label, figure.unit)).collect();
-    let columns = ["PEER", "CORES", "VALID"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let columns = ["PEER", "CORES", "BUSY, %", "VALID"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let rows = series.iter().map(|one| {
         let (valid, all) = one.valid();
         let figures = figures.iter().map(|figure| cell(one.summary.get(&figure.name)));
-        [one.peer.clone(), one.cores.to_string(), format!("{valid}/{all}")].into_iter().chain(figures).collect()
+        [one.peer.clone(), one.cores.to_string(), one.busy(), format!("{valid}/{all}")]
+            .into_iter()
+            .chain(figures)
+            .collect()
     });
     report::wide_table(heading, columns, rows);
     for one in series {

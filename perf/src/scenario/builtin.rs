@@ -5,6 +5,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("attach.toml", include_str!("../../scenarios/attach.toml")),
     ("connections.toml", include_str!("../../scenarios/connections.toml")),
     ("foundation.toml", include_str!("../../scenarios/foundation.toml")),
+    ("frames.toml", include_str!("../../scenarios/frames.toml")),
     ("host-to-pod.toml", include_str!("../../scenarios/host-to-pod.toml")),
     ("idle.toml", include_str!("../../scenarios/idle.toml")),
     ("pod-to-pod-encapsulations.toml", include_str!("../../scenarios/pod-to-pod-encapsulations.toml")),
