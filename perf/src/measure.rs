@@ -9,6 +9,7 @@ use sluice_host::Netns;
 use sluice_lab::Stop;
 
 use crate::generators::calls::Calls;
+use crate::generators::connections::Connections;
 use crate::generators::ping::{Pinged, is_link_local};
 use crate::generators::pingpong::{Echoed, Latency};
 use crate::generators::tcp::Transfer;
@@ -192,6 +193,16 @@ impl Bench {
         sink.no_more();
         let received: Received = sink.answer(bound)?;
         Ok(UdpRun::of(rate, &sent, &received))
+    }
+
+    /// TCP connections, opened, answered and closed: so many a second, or 0 for as many as 16 callers do.
+    pub(crate) fn connections_over(&self, way: &Way<'_>, rate: u64, millis: u64) -> Result<Connections> {
+        let (server, to) = self.server(way, "accept")?;
+        let (rate, millis_text) = (rate.to_string(), millis.to_string());
+        let role = ["connect", "--to", &to, "--rate", &rate, "--millis", &millis_text];
+        let connections = self.client(way.path, &role)?.answer(Duration::from_millis(millis) + SLACK);
+        drop(server);
+        connections
     }
 
     /// Pings `to` from a namespace; a link-local IPv6 address is looked for on `interface`.

@@ -5,6 +5,7 @@
 //! its standard input closes, so no generator outlives the run that started it.
 
 pub(crate) mod calls;
+pub(crate) mod connections;
 pub(crate) mod frames;
 pub(crate) mod ping;
 pub(crate) mod pingpong;
@@ -43,6 +44,10 @@ pub(crate) enum Role {
     Call(calls::CallArgs),
     /// Send ICMP echo requests.
     Ping(ping::PingArgs),
+    /// Answer and close TCP connections.
+    Accept(Serve),
+    /// Open TCP connections, many at once.
+    Connect(connections::ConnectArgs),
     /// Send packets that no socket sees.
     FrameSource(frames::SourceArgs),
     /// Count such packets.
@@ -85,6 +90,8 @@ pub(crate) fn run(core: Option<usize>, role: Role) -> Result<()> {
         Role::Answer(args) => print(&calls::answer(&args)?),
         Role::Call(args) => print(&calls::call(&args)?),
         Role::Ping(args) => print(&ping::run(&args)?),
+        Role::Accept(serve) => print(&connections::accept(&serve)?),
+        Role::Connect(args) => print(&connections::connect(&args)?),
         Role::FrameSource(args) => print(&frames::source(&args)?),
         Role::FrameSink(args) => print(&frames::sink(&args)?),
     }

@@ -72,6 +72,7 @@ pub(crate) fn measures() -> &'static [&'static dyn Measure] {
         &frames::Frames,
         &frames::FrameRate,
         &measures::Connect,
+        &measures::Connections,
         &measures::Attach,
         &measures::Idle,
         &measures::Restart,
