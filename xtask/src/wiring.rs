@@ -10,7 +10,7 @@ use crate::violation::Violation;
 const CI_SCRIPT: &str = ".ci/run";
 
 /// What continuous integration has to call.
-const CI_TARGETS: &[&str] = &["lint", "test", "test-e2e"];
+const CI_TARGETS: &[&str] = &["lint", "test", "test-e2e", "test-cluster"];
 
 /// Ignored tests that no make target runs, and make targets that `.ci/run` leaves out.
 ///
@@ -95,7 +95,7 @@ mod tests {
 
     fn wired(makefile: &str, script: &str) -> Vec<Violation> {
         let files: Files = [
-            (".ci/run", "#!/bin/bash\nstage lint make lint\nstage test make test\nstage e2e make test-e2e\n"),
+            (".ci/run", "make lint\nstage test make test\nstage e2e make test-e2e\nstage cluster make test-cluster\n"),
             ("Makefile", makefile),
             ("setup/real-kernel", script),
             ("tests/netns/tests/ping.rs", "// #[ignore]\n#[test]\n#[ignore = \"needs root\"]\nfn ping() {}"),
@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn the_script_of_continuous_integration_calls_lint_and_test() {
-        let files: Files = [(CI_SCRIPT.to_owned(), "make lint\n# make test\nmake test-e2e\n".to_owned())].into();
+        let files: Files =
+            [(CI_SCRIPT.to_owned(), "make lint\n# make test\nmake test-e2e\nmake test-cluster\n".to_owned())].into();
         assert_eq!(check(&files, &BTreeMap::new()), [Violation::UncalledTarget { target: "test", file: CI_SCRIPT }]);
     }
 }
