@@ -34,7 +34,7 @@ pub(super) fn configure(plan: &Plan<'_>, directory: &Path, group: &str, api: &Ap
         // The disk is the real machine's, and not the cluster's to tidy.
         "evictionHard": { "memory.available": "0%", "nodefs.available": "0%", "imagefs.available": "0%" },
         "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
-        // 110 pods beside those of the node itself, where figures are taken.
+        // More than are started where figures are taken.
         "maxPods": 150,
         "shutdownGracePeriod": "0s", "nodeStatusUpdateFrequency": "2s",
     });

@@ -9,11 +9,12 @@ use crate::Scene;
 use crate::pods::attached;
 use crate::scene::{Stage, servers};
 
-pub(crate) const SCENES: &[Scene] = scenes![figure_of_a_hundred_and_ten_pods_on_one_node];
+pub(crate) const SCENES: &[Scene] = scenes![figure_of_a_hundred_pods_on_one_node];
 
-const PODS: usize = 110;
+/// What the default of umemFrames has room for beside the pods of the node itself.
+const PODS: usize = 100;
 
-fn figure_of_a_hundred_and_ten_pods_on_one_node(cluster: &mut Cluster) {
+fn figure_of_a_hundred_pods_on_one_node(cluster: &mut Cluster) {
     let stage = Stage::new(cluster, "crowd");
     let mut crowd = servers("crowd", "web", PODS as u32);
     let pod = &mut crowd["spec"]["template"]["spec"];
