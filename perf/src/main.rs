@@ -18,9 +18,9 @@
 
 mod args;
 mod calibrate;
+mod cni;
 mod commit;
 mod compare;
-mod cni;
 mod control;
 mod datapath;
 mod demo;
