@@ -62,6 +62,8 @@ pub(super) fn case(
         agents: BTreeMap::new(),
     };
     let outcome = measure(run, site, case, peers, problems, &mut result);
+    // A run that was given up has not come to all of them.
+    result.series.retain(|series| !series.trials.is_empty());
     for series in &mut result.series {
         series.conclude(&figures(&series.measure));
     }
