@@ -13,5 +13,6 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("pod-to-pod.toml", include_str!("../../scenarios/pod-to-pod.toml")),
     ("policies.toml", include_str!("../../scenarios/policies.toml")),
     ("restart.toml", include_str!("../../scenarios/restart.toml")),
+    ("service-nftables.toml", include_str!("../../scenarios/service-nftables.toml")),
     ("service.toml", include_str!("../../scenarios/service.toml")),
 ];
