@@ -113,6 +113,14 @@ pub(crate) fn never_failed(all: impl IntoIterator<Item = Counting>) {
     println!("    {answers} requests of {clients} clients, 0 failed");
 }
 
+/// Stops them all and says what they counted, where nothing is promised: a connection that begins while its node has no daemon fails when
+/// that takes longer than a pod's kernel looks for its gateway, three seconds.
+pub(crate) fn told(all: impl IntoIterator<Item = Counting>) {
+    let counts =
+        all.into_iter().map(Counting::stop).fold((0, 0), |(ok, failed), count| (ok + count.0, failed + count.1));
+    println!("    new connections meanwhile: {} answered, {} failed", counts.0, counts.1);
+}
+
 /// The probe as a program of this machine, beside the running test.
 pub(crate) fn probe() -> PathBuf {
     let running = std::env::current_exe().expect("a path");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sluice_cluster::{Cluster, NODES, Service};
 
 use crate::Scene;
-use crate::pod::{Pod, attachments, never_failed, node, status};
+use crate::pod::{Pod, attachments, never_failed, node, status, told};
 use crate::town::{Town, restarts};
 
 pub(crate) const SLUICES: &[Scene] =
@@ -38,7 +38,8 @@ fn a_killed_sluiced_comes_back_and_no_connection_ends(cluster: &mut Cluster) {
     restarted.unwrap_or_else(|error| panic!("{error}"));
     cluster.await_rollout("daemonset/sluice", "kube-system").unwrap_or_else(|error| panic!("{error}"));
     town.starts_pods(cluster, "after");
-    never_failed(held.into_iter().chain(loads));
+    never_failed(held);
+    told(loads);
     town.end(cluster);
 }
 
@@ -57,7 +58,8 @@ fn an_upgrade_ends_no_connection(cluster: &mut Cluster) {
     });
     replaced.unwrap_or_else(|error| panic!("{error}"));
     town.starts_pods(cluster, "after");
-    never_failed(held.into_iter().chain(loads));
+    never_failed(held);
+    told(loads);
     town.end(cluster);
 }
 
@@ -142,7 +144,8 @@ fn the_api_server_may_be_away_for_a_while(cluster: &mut Cluster) {
         cluster.await_node(name).unwrap_or_else(|error| panic!("{error}"));
     }
     town.starts_pods(cluster, "after");
-    never_failed(held.into_iter().chain(loads));
+    never_failed(held);
+    told(loads);
     town.end(cluster);
 }
 
