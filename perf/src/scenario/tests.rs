@@ -58,7 +58,10 @@ fn lists_multiply_into_cases_and_plans() {
 
 #[test]
 fn the_smallest_frames_go_over_ipv4_alone() {
-    let text = with("[[measure]]\nkind = \"tcp\"", "family = [\"v4\", \"v6\"]\n[[measure]]\nkind = \"udp\"\nsizes = [64, 100]\n");
+    let text = with(
+        "[[measure]]\nkind = \"tcp\"",
+        "family = [\"v4\", \"v6\"]\n[[measure]]\nkind = \"udp\"\nsizes = [64, 100]\n",
+    );
     let plans = parse("mine.toml", &text).expect("well-formed").cases.remove(0).plans;
     let sizes: Vec<_> = plans.iter().map(|plan| (plan.load.family, plan.load.size)).collect();
     assert_eq!(sizes, [(Family::V4, 64), (Family::V4, 100), (Family::V6, 100)]);

@@ -4,8 +4,8 @@
 const QUIET: u32 = 128;
 
 /// A new port takes one in so many of the frames that are free: the first ones have room for bursts, and those that come
-/// when memory is short still get some.
-const SHARE: usize = 64;
+/// when memory is short still get some. The 110 pods that a kubelet allows leave a quarter of the least memory to those that are busy.
+const SHARE: usize = 96;
 
 /// Each time a ring is found drained packets may have been lost, so there should be few such times.
 const GROWTH: u32 = 4;
@@ -81,12 +81,12 @@ mod tests {
 
     #[test]
     fn grows_when_drained_and_never_beyond_the_ring() {
-        let mut level = Level::new(1024, Quarter, 8192, 8192);
+        let mut level = Level::new(1024, Quarter, 16_384, 16_384);
         level.adapt(false, 4096, 4096);
         assert_eq!(level.target(), QUIET);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         assert_eq!(level.target(), 1024);
-        assert_eq!(Level::new(64, Quarter, 8192, 8192).target(), 64);
+        assert_eq!(Level::new(64, Quarter, 16_384, 16_384).target(), 64);
         let mut level = Level::new(2048, Quarter, 1024, 1024);
         (0..9).for_each(|_| level.adapt(true, 1024, 1024));
         assert_eq!(level.target(), 256, "a quarter of all");
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_new_port_takes_its_share_of_what_is_free() {
-        for (left, target) in [(0, LEAST), (1280, 20), (2048, 32), (4096, 64), (8192, QUIET), (1 << 24, QUIET)] {
+        for (left, target) in [(0, LEAST), (1920, 20), (3072, 32), (6144, 64), (12_288, QUIET), (1 << 24, QUIET)] {
             assert_eq!(Level::new(2048, Quarter, left, 1 << 24).target(), target, "{left} free");
         }
     }
@@ -108,12 +108,12 @@ mod tests {
         for _ in 0..=110 {
             left -= Level::new(2048, Quarter, left, 4096).target() as usize;
         }
-        assert!(left > 4096 / 8, "{left} frames for packets on their way");
+        assert!(left > 4096 / 4, "{left} frames for those that are busy and for packets on their way");
     }
 
     #[test]
     fn grows_only_where_that_leaves_a_quarter_of_the_memory_free() {
-        let mut level = Level::new(2048, Quarter, 8192, 8192);
+        let mut level = Level::new(2048, Quarter, 16_384, 16_384);
         level.adapt(true, 1024, 4096);
         assert_eq!(level.target(), QUIET);
         level.adapt(true, 1024 + 5, 4096);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn gives_way_where_memory_is_short_but_keeps_room_for_one_packet() {
-        let mut level = Level::new(2048, Quarter, 8192, 8192);
+        let mut level = Level::new(2048, Quarter, 16_384, 16_384);
         (0..9).for_each(|_| level.adapt(true, 4096, 4096));
         level.adapt(true, 511, 4096);
         assert_eq!(level.target(), 1024);

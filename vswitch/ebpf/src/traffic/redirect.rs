@@ -40,11 +40,8 @@ impl Redirect {
         for (name, _) in devices {
             let options = TcAttachOptions::TcxOrder(LinkOrder::default());
             let attached = program.attach_with_options(name, TcAttachType::Ingress, options);
-            let failed = |source| EbpfError::Detour {
-                program: "redirect",
-                device: name.to_owned(),
-                source: Box::new(source),
-            };
+            let failed =
+                |source| EbpfError::Detour { program: "redirect", device: name.to_owned(), source: Box::new(source) };
             attached.map_err(failed)?;
         }
         Ok(Redirect { _ebpf: ebpf })
