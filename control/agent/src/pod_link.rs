@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use sluice_host::{
     AddressSpec, Error, ErrorKind, LinkChange, LinkIndex, Netlink, Netns, Route, Scope, VethEnd, sysctl,
 };
-use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6};
+use sluice_tables::{GATEWAY_IPV4, GATEWAY_IPV6, GATEWAY_MAC};
 use sluice_wire::MacAddr;
 
 use crate::shape::Shape;
@@ -82,12 +82,20 @@ impl PodLink<'_> {
         let mut routes = self.routes(link);
         routes.retain(|route| !elsewhere(route));
         routes.iter().try_for_each(|route| inside.replace_route(route))?;
+        // The pod never has to ask for the gateway, whose MAC is one everywhere: no packet waits for the answer, and none is given up
+        // while there is no switch to give it, so that what a pod begins meanwhile goes on afterwards.
+        self.gateways().try_for_each(|gateway| inside.add_neighbour(link, gateway, GATEWAY_MAC))?;
         Ok(routes)
+    }
+
+    /// The gateway's addresses, of the families that the pod has an address of.
+    fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        let has = |gateway: &IpAddr| self.addresses.iter().any(|address| address.is_ipv4() == gateway.is_ipv4());
+        [IpAddr::from(GATEWAY_IPV4), IpAddr::from(GATEWAY_IPV6)].into_iter().filter(has)
     }
 
     /// The routes by the device `link`, of the families that the pod has an address of.
     fn routes(&self, link: LinkIndex) -> Vec<Route> {
-        let (v4, v6) = (IpAddr::from(GATEWAY_IPV4), IpAddr::from(GATEWAY_IPV6));
         let by_it = |route: Route, gateway: IpAddr| Route {
             link: Some(link),
             mtu: Some(u32::from(self.shape.path_mtu)),
@@ -96,10 +104,8 @@ impl PodLink<'_> {
         };
         let through = |route: Route, gateway: IpAddr| by_it(Route { gateway: Some(gateway), ..route }, gateway);
         let mut routes = Vec::new();
-        for (gateway, everything) in [(v4, Route::default_v4()), (v6, Route::default_v6())] {
-            if !self.addresses.iter().any(|address| address.is_ipv4() == gateway.is_ipv4()) {
-                continue;
-            }
+        for gateway in self.gateways() {
+            let everything = if gateway.is_ipv4() { Route::default_v4() } else { Route::default_v6() };
             if gateway.is_ipv4() {
                 routes.push(by_it(Route { scope: Some(Scope::Link), ..Route::to(IpNet::from(gateway)) }, gateway));
             }

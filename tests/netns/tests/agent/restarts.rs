@@ -1,6 +1,8 @@
 //! Agents that are away, killed, stopped, or started twice.
 
-use std::process::Stdio;
+use std::net::{IpAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use sluice_cni_protocol::code;
@@ -78,6 +80,36 @@ fn pods_that_went_while_the_agent_was_away_are_released() {
     assert_eq!(node.in_use().0, [1, 1]);
     assert_eq!(node.devices().len(), 3);
     assert!(ping(&node.netns, addresses[0]));
+}
+
+/// Taken out: the gateway as a neighbour of pods that they need not ask for.
+#[test]
+fn what_a_pod_begins_while_the_agent_is_away_goes_on_afterwards() {
+    let mut node = Node::ready();
+    let (one, two) = (Pod::new("one"), Pod::new("two"));
+    node.add(&one);
+    let addresses = node.add(&two);
+    let told = |what: &[&str]| {
+        let output = one.netns.output(Command::new(what[0]).args(&what[1..])).expect("it starts");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let neighbours = told(&["ip", "neigh", "show", "dev", "eth0", "nud", "permanent"]);
+    assert!(["169.254.1.1 ", "fe80::1 "].iter().all(|gateway| neighbours.contains(gateway)), "{neighbours}");
+    node.end(SIGKILL);
+    let listening = |address: &IpAddr| two.netns.run(|| TcpListener::bind((*address, 0))).unwrap().expect("its own");
+    let listeners: Vec<TcpListener> = addresses.iter().map(listening).collect();
+    let patience = Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        let from = &one.netns;
+        let begin = |to| scope.spawn(move || from.run(|| TcpStream::connect_timeout(&to, patience)).unwrap());
+        let begun: Vec<_> = listeners.iter().map(|listener| begin(listener.local_addr().unwrap())).collect();
+        let sent = || (told(&["ss", "-Hnt", "state", "syn-sent"]).lines().count() == begun.len()).then_some(());
+        wait_for("both to have begun", sent).expect("they are not answered");
+        node.start(&[]);
+        for connection in begun {
+            connection.join().expect("no panic").expect("it is answered in the end");
+        }
+    });
 }
 
 #[test]
